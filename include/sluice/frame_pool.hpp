@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// FramePool: the free frames of one core's packet memory.
+//
+// A frame is one UMEM chunk, named by its address: a byte offset into the UMEM.
+// Any address inside a frame stands for it, as in the kernel's FILL ring.
+//
+// The pool is a stack: the frame used last is the warmest in the cache. It
+// counts what it holds, and what handlers hold, each on its own: the frame
+// ledger compares these counts with the rings'.
+//
+// One thread. Never allocates after it was made.
+#pragma once
+
+#include <bit>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <sluice/ring.hpp>
+#include <span>
+
+namespace sluice {
+
+/// Who has a frame. Tracked for each frame in builds with SLUICE_CHECK_FRAMES.
+enum class FrameOwner : std::uint8_t { pool, fill, chain, handler, tx };
+
+class FramePool {
+ public:
+  /// `umem`: frame_count × frame_size bytes, outlives the pool.
+  /// `frame_size`: a power of two. All frames start out in the pool.
+  FramePool(std::span<std::byte> umem, std::uint32_t frame_size);
+  FramePool(const FramePool&) = delete;
+  FramePool& operator=(const FramePool&) = delete;
+  ~FramePool();
+
+  /// Free frames.
+  [[nodiscard]] std::uint32_t available() const noexcept { return available_; }
+  /// Frames in packets that handlers own.
+  [[nodiscard]] std::uint32_t held() const noexcept { return held_; }
+  [[nodiscard]] std::uint32_t frames() const noexcept { return frames_; }
+  [[nodiscard]] std::uint32_t frame_size() const noexcept {
+    return frame_size_;
+  }
+
+  /// A frame for the FILL ring or a new packet. REQUIRES: available() > 0.
+  [[nodiscard]] std::uint64_t take() noexcept {
+    assert(available_ > 0);
+    return free_[--available_];
+  }
+
+  /// A frame comes home. REQUIRES: it was taken, and not put back since.
+  void put(std::uint64_t addr, FrameOwner from) noexcept {
+    moved(addr, from, FrameOwner::pool);
+    assert(available_ < frames_);  // More came home than ever left.
+    free_[available_++] = addr;
+  }
+
+  /// Handlers own `count` more frames. Called once a burst.
+  void hold(std::uint32_t count) noexcept { held_ += count; }
+  /// Handlers own `count` frames fewer, which are elsewhere now.
+  void unhold(std::uint32_t count) noexcept { held_ -= count; }
+
+  /// `addr` points `size` bytes into one frame of ours.
+  [[nodiscard]] bool contains(std::uint64_t addr,
+                              std::uint32_t size) const noexcept {
+    return (addr & ~mask_) + size <= frame_size_ && addr < umem_size_;
+  }
+  /// First address of the frame in which `addr` lies.
+  [[nodiscard]] std::uint64_t frame_of(std::uint64_t addr) const noexcept {
+    return addr & mask_;
+  }
+  /// The byte at `addr`. REQUIRES: contains(addr, 0).
+  [[nodiscard]] std::byte* at(std::uint64_t addr) const noexcept {
+    return umem_ + addr;
+  }
+
+  /// Where a multi-buffer packet goes on: kept beside its frames, so that a
+  /// packet is its first segment and a chain needs no memory of its own.
+  struct Link {
+    std::uint64_t addr;
+    std::uint32_t size;
+  };
+  [[nodiscard]] Link& link(std::uint64_t addr) noexcept {
+    return links_[addr >> frame_shift_];
+  }
+
+  /// Notes that the frame changed hands. In checked builds a frame that was not
+  /// `from`'s stops the program, and what no handler owns is poisoned.
+  void moved([[maybe_unused]] std::uint64_t addr,
+             [[maybe_unused]] FrameOwner from,
+             [[maybe_unused]] FrameOwner to) noexcept {
+    if constexpr (kCheckFrames) check_move(addr, from, to);
+  }
+
+ private:
+  void check_move(std::uint64_t addr, FrameOwner from, FrameOwner to) noexcept;
+
+  std::byte* umem_;
+  std::unique_ptr<std::uint64_t[]> free_;  // The stack, frames_ entries.
+  std::uint32_t available_;
+  std::uint32_t held_ = 0;
+  std::uint32_t frames_;
+  std::uint32_t frame_size_;
+  std::uint64_t mask_;  // Clears the offset inside a frame.
+  std::uint64_t umem_size_;
+  int frame_shift_;
+  std::unique_ptr<Link[]> links_;
+  std::unique_ptr<FrameOwner[]> owners_;  // Checked builds only.
+};
+
+}  // namespace sluice

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packet: exclusive ownership of the frame that holds one packet.
+//
+// Ownership is the verdict. A Packet that dies is dropped: its frame goes home.
+// Moved into `reply` or `send` it is sent; kept, it is held for as long as its
+// owner wants. It can't be copied by accident, and a second use after a move is
+// an error of clang-tidy (bugprone-use-after-move) and stops checked builds.
+//
+// A packet larger than a frame (multi-buffer) is a chain of segments behind
+// this first one; all others have one segment.
+#pragma once
+
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <sluice/frame_pool.hpp>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+class Port;
+
+class Packet {
+ public:
+  /// Most segments of one packet: the kernel's MAX_SKB_FRAGS + 1.
+  static constexpr std::size_t kSegmentsMax = 18;
+  /// Room in front of a received or a new packet: XDP_PACKET_HEADROOM.
+  static constexpr std::uint32_t kHeadroom = 256;
+
+  /// `addr`: address of the first byte in the pool's UMEM. `size`: bytes from
+  /// the Ethernet header on, without FCS. The pool counts the frame as held.
+  Packet(FramePool& pool, std::uint64_t addr, std::uint32_t size,
+         std::uint8_t port, std::uint16_t queue,
+         std::uint8_t segments = 1) noexcept
+      : pool_(&pool),
+        addr_(addr),
+        size_(size),
+        queue_(queue),
+        port_(port),
+        segments_(segments) {}
+
+  Packet(Packet&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)),
+        addr_(other.addr_),
+        size_(other.size_),
+        queue_(other.queue_),
+        port_(other.port_),
+        segments_(other.segments_) {}
+
+  /// By value: the frame held until now is at home on return.
+  Packet& operator=(Packet other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(addr_, other.addr_);
+    std::swap(size_, other.size_);
+    std::swap(queue_, other.queue_);
+    std::swap(port_, other.port_);
+    std::swap(segments_, other.segments_);
+    return *this;
+  }
+
+  ~Packet() {
+    if (pool_ == nullptr) return;  // Moved from.
+    if (segments_ == 1) [[likely]] {
+      pool_->put(addr_, FrameOwner::handler);
+      pool_->unhold(1);
+    } else {
+      drop_chain();
+    }
+  }
+
+  /// The packet, or its first segment: Ethernet header to last byte. Valid as
+  /// long as *this owns the frame; prepend and its like invalidate it.
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept {
+    assert(pool_ != nullptr);  // A packet was used after it was moved away.
+    return {pool_->at(addr_), size_};
+  }
+
+  /// A header `offset` bytes into the first segment, or nullptr if it would
+  /// not fit. T is one of headers.hpp or a struct of yours without padding.
+  template <class T>
+  [[nodiscard]] T* header(std::size_t offset = 0) const noexcept {
+    static_assert(std::is_trivially_copyable_v<T> && alignof(T) == 1,
+                  "a header is a packed, trivially copyable struct");
+    const auto frame = bytes();
+    if (offset > frame.size() || frame.size() - offset < sizeof(T)) {
+      return nullptr;
+    }
+    return reinterpret_cast<T*>(frame.data() + offset);
+  }
+
+  /// Bytes of all segments.
+  [[nodiscard]] std::uint32_t size() const noexcept {
+    return segments_ == 1 ? size_ : chain_size();
+  }
+
+  /// Grow or shrink, in place, without moving what is there. New bytes hold
+  /// anything. False, and nothing changed, where there is no room (a received
+  /// packet has at least kHeadroom bytes in front) or too little to cut.
+  [[nodiscard]] bool prepend(std::uint32_t count) noexcept {
+    if (addr_ - pool_->frame_of(addr_) < count) return false;
+    addr_ -= count;
+    size_ += count;
+    return true;
+  }
+  [[nodiscard]] bool trim_front(std::uint32_t count) noexcept {
+    if (count > size_) return false;
+    addr_ += count;
+    size_ -= count;
+    return true;
+  }
+  [[nodiscard]] bool append(std::uint32_t count) noexcept {
+    if (segments_ != 1) [[unlikely]]
+      return append_to_chain(count);
+    if (!pool_->contains(addr_, size_ + count)) return false;
+    size_ += count;
+    return true;
+  }
+  [[nodiscard]] bool trim_back(std::uint32_t count) noexcept {
+    if (segments_ != 1) [[unlikely]]
+      return trim_chain(count);
+    if (count > size_) return false;
+    size_ -= count;
+    return true;
+  }
+
+  /// A second packet with the same bytes in frames of its own; nothing when the
+  /// pool has none left. The only way to copy, and it says so.
+  [[nodiscard]] std::optional<Packet> copy() const noexcept;
+
+  /// Index of the port it came in on, in the order the core's ports were named.
+  [[nodiscard]] std::uint8_t port() const noexcept { return port_; }
+  /// Queue of that port's interface.
+  [[nodiscard]] std::uint16_t queue() const noexcept { return queue_; }
+
+  /// The segments in order; one for most packets. Valid like bytes().
+  class Segments {
+   public:
+    [[nodiscard]] auto begin() const noexcept { return spans_.begin(); }
+    [[nodiscard]] auto end() const noexcept { return spans_.begin() + count_; }
+    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+    [[nodiscard]] std::span<std::byte> operator[](std::size_t i) const {
+      return spans_[i];
+    }
+
+   private:
+    friend class Packet;
+    std::array<std::span<std::byte>, kSegmentsMax> spans_;
+    std::uint8_t count_ = 0;
+  };
+  [[nodiscard]] Segments segments() const noexcept;
+
+ private:
+  friend class Port;  // Builds packets from descriptors and back.
+
+  void drop_chain() noexcept;
+  std::uint32_t chain_size() const noexcept;
+  FramePool::Link& last_link() const noexcept;
+  bool append_to_chain(std::uint32_t count) noexcept;
+  bool trim_chain(std::uint32_t count) noexcept;
+
+  FramePool* pool_;     // nullptr: moved from.
+  std::uint64_t addr_;  // First byte.
+  std::uint32_t size_;  // Of the first segment.
+  std::uint16_t queue_;
+  std::uint8_t port_;
+  std::uint8_t segments_;  // link(frame) leads from each to the next.
+};
+
+static_assert(sizeof(Packet) == 24, "a packet travels in registers");
+
+}  // namespace sluice

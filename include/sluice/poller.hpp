@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// Poller: the loop of one core. Read turn(), and you know the whole system.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <sluice/core.hpp>
+#include <sluice/handler.hpp>
+#include <sluice/kernel.hpp>
+#include <sluice/port.hpp>
+
+namespace sluice {
+
+/// How a loop trades latency for system calls. The defaults suit a NIC.
+struct PollerOptions {
+  std::uint32_t batch = 64;  ///< Packets a port may receive a turn, 1 to 256.
+  bool spin = false;         ///< Never sleep.
+  /// Kick when so many packets wait in TX, or when the oldest has waited so
+  /// long, or at once where so many are not to be expected in that time.
+  std::uint32_t kick_watermark = 32;
+  Duration kick_age = std::chrono::microseconds(100);
+  /// Spin so long after the last packet, if packets come closer than that.
+  Duration spin_window = std::chrono::microseconds(50);
+};
+
+/// What a loop does with its time. Read from any thread.
+struct LoopCounters {
+  Counter turns;       ///< Turns that found something to do.
+  Counter busy_ns;     ///< Time spent in them.
+  Counter elapsed_ns;  ///< All of the loop's time.
+  Counter sleeps;      ///< Calls that waited.
+};
+
+/// The part of the loop that does not depend on the handler.
+class Loop {
+ public:
+  Loop(Core& core, Kernel& kernel, const PollerOptions& options);
+
+  [[nodiscard]] bool stopping() const noexcept { return stopping_; }
+  [[nodiscard]] const LoopCounters& counters() const noexcept {
+    return counters_;
+  }
+  /// The ledger at the end of some turn: asked for by Event::publish, there
+  /// once `generation` has grown. Read from any thread.
+  struct Published {
+    Gauge pool, handler, chain, receiving, transmitting, astray;
+    Counter generation;
+  };
+  [[nodiscard]] const Published& published() const noexcept {
+    return published_;
+  }
+
+ protected:
+  /// A turn begins: reads the clock, once.
+  void begin() noexcept;
+  /// Packets arrived: keeps the measured gap between them.
+  void arrived(std::uint32_t packets) noexcept;
+  /// TX: what was sent this turn goes to the kernel, now or a little later.
+  void transmit(Port& port, bool now) noexcept;
+  /// FILL: wakes the driver where it asks for that.
+  void wake_rx(Port& port) noexcept;
+  /// Nothing to do: spins a little, or sleeps until there is.
+  void idle() noexcept;
+  /// True for an event that handlers are told.
+  bool take_event(Event& event) noexcept;
+  /// All that was sent has left, or can't.
+  [[nodiscard]] bool drained() noexcept;
+
+  Core& core_;
+  Kernel& kernel_;
+  const PollerOptions options_;
+  bool stopping_ = false;
+  bool worked_ = false;  // In the turn before this one.
+
+ private:
+  static constexpr std::uint32_t kKicksMax = 4;  // To a port, in a turn.
+
+  // What a port waits for.
+  struct Pending {
+    Time since{};     // The oldest packet in TX that was not kicked.
+    Time retry{};     // Not before, after an error.
+    Time progress{};  // The last completion, or when TX was last empty.
+    std::uint64_t completed = 0;
+    bool stalled = false;
+  };
+  void kick(Port& port, Pending& pending) noexcept;
+  void watch_progress(Port& port, Pending& pending) noexcept;
+  void sleep() noexcept;
+  void publish() noexcept;
+  [[nodiscard]] Duration expected_gap() const noexcept;
+
+  std::vector<Pending> pending_;  // One per port.
+  Time last_arrival_{};
+  Duration gap_ = std::chrono::milliseconds(1);  // Between packets, smoothed.
+  LoopCounters counters_;
+  Published published_;
+};
+
+template <class H>
+class Poller : public Loop {
+  static_assert(Handler<H>,
+                "a handler is called as void operator()(sluice::Packet, "
+                "sluice::Core&) noexcept or, for a whole burst, as void "
+                "operator()(sluice::Burst&, sluice::Core&) noexcept; it has "
+                "one of the two");
+
+ public:
+  static constexpr std::uint32_t kBatchMax = 256;
+
+  /// All outlive the poller. REQUIRES: 1 <= options.batch <= kBatchMax.
+  Poller(H& handler, Core& core, Kernel& kernel,
+         const PollerOptions& options = {})
+      : Loop(core, kernel, options), handler_(handler) {}
+
+  /// Turns until an Event::stop, then until what was sent has left.
+  void run() noexcept {
+    while (!stopping()) {
+      if (turn() == 0) idle();
+    }
+    const Time deadline = core_.now() + std::chrono::milliseconds(200);
+    while (core_.now() < deadline) {
+      if (turn() == 0 && drained()) break;
+    }
+  }
+
+  /// One turn: a bounded amount of work, never blocks. Returns how much was
+  /// done; 0 means that there was nothing to do.
+  ///
+  /// The order is the design. Each step feeds the ones below it, so that a
+  /// packet leaves in the turn in which it came, and frames that came back
+  /// serve the packets of this very turn.
+  std::uint32_t turn() noexcept {
+    begin();
+    std::uint32_t work = 0;
+    for (Port& port : core_.ports()) {
+      work += port.reclaim();  // COMPLETION -> pool: frames to spend.
+      work += receive(port);   // RX -> handler -> TX.
+      port.refill();           // pool -> FILL: the kernel is never short.
+      wake_rx(port);           // FILL: a system call only if it is asked for.
+    }
+    work += core_.timers().run(core_.now());  // Timers may send, too.
+    work += take_events();
+    const bool now = core_.take_flush();
+    for (Port& port : core_.ports()) transmit(port, now);  // TX: one kick.
+    worked_ = work != 0;
+    return work;
+  }
+
+ private:
+  std::uint32_t receive(Port& port) noexcept {
+    const std::uint32_t count = port.receivable(options_.batch);
+    if (count == 0) return 0;
+    if constexpr (PacketHandler<H>) {
+      receive_each(port, count);
+    } else {
+      receive_burst(port, count);
+    }
+    arrived(count);
+    return count;
+  }
+
+  void receive_each(Port& port, std::uint32_t count) noexcept {
+    core_.pool().hold(count);
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const xdp_desc& desc = port.received(i);
+      bytes += desc.len;
+      if (port.whole(desc)) [[likely]] {
+        ++packets;
+        handler_(port.packet(desc), core_);
+      } else {
+        core_.pool().unhold(1);
+        if (auto packet = port.gather(desc)) {
+          ++packets;
+          handler_(std::move(*packet), core_);
+        }
+      }
+    }
+    port.release(count, packets, bytes);
+  }
+
+  void receive_burst(Port& port, std::uint32_t count) noexcept {
+    core_.pool().hold(count);
+    std::uint64_t bytes = 0;
+    Packet* const first = reinterpret_cast<Packet*>(burst_.data());
+    Packet* next = first;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const xdp_desc& desc = port.received(i);
+      bytes += desc.len;
+      if (port.whole(desc)) [[likely]] {
+        std::construct_at(next++, port.packet(desc));
+      } else {
+        core_.pool().unhold(1);
+        if (auto packet = port.gather(desc)) {
+          std::construct_at(next++, std::move(*packet));
+        }
+      }
+    }
+    const auto packets = static_cast<std::size_t>(next - first);
+    Burst burst({first, packets});
+    if (packets > 0) handler_(burst, core_);
+    std::destroy_n(first, packets);
+    port.release(count, packets, bytes);
+  }
+
+  std::uint32_t take_events() noexcept {
+    Event event;
+    if (!kernel_.next_event(event)) return 0;
+    if (take_event(event)) {
+      if constexpr (requires { handler_.event(event); }) {
+        handler_.event(event);
+      }
+    }
+    return 1;
+  }
+
+  H& handler_;
+  // Room for a burst; a Packet has no empty state to start from.
+  alignas(64) std::array<std::byte, kBatchMax * sizeof(Packet)> burst_;
+};
+
+}  // namespace sluice

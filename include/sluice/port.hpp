@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Port: the four rings of one (interface, queue) and the frames they hold.
+//
+//   pool --refill--> FILL ==kernel==> RX --receive--> handler --send--> TX
+//     ^                                                                  |
+//     +------------reclaim------------ COMPLETION <=======kernel=========+
+//
+// A port moves descriptors and counts them; it makes no system call. When to
+// ask the kernel for something is the poller's decision (poller.hpp).
+//
+// One thread. Source: Documentation/networking/af_xdp.rst.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <sluice/counter.hpp>
+#include <sluice/frame_pool.hpp>
+#include <sluice/packet.hpp>
+#include <sluice/ring.hpp>
+#include <sluice/uapi.hpp>
+
+namespace sluice {
+
+/// Where the rings of one socket lie.
+struct PortRings {
+  RingMemory<std::uint64_t> fill;
+  RingMemory<xdp_desc> rx;
+  RingMemory<xdp_desc> tx;
+  RingMemory<std::uint64_t> completion;
+};
+
+/// What one port did. Read from any thread.
+struct PortCounters {
+  Counter rx_packets;  ///< Given to the handler.
+  Counter rx_bytes;
+  Counter rx_invalid;  ///< Descriptors that point outside of the UMEM.
+  Counter rx_broken;   ///< Chains too long or cut: dropped whole.
+  Counter tx_packets;  ///< Submitted to TX.
+  Counter tx_bytes;
+  Counter tx_full;      ///< No room in TX: the packet died.
+  Counter tx_refused;   ///< The device refused it (EBUSY): lost by the kernel.
+  Counter tx_stalls;    ///< Times TX stood still for a second.
+  Counter pool_dry;     ///< Turns in which packets had to wait for frames.
+  Counter kicks;        ///< System calls that asked for transmission.
+  Counter kick_errors;  ///< Of those, failed (ENETDOWN, ENXIO, ENOBUFS ...).
+  Counter rx_wakes;     ///< System calls that asked for reception.
+  // The ledger's: frames, counted where they change hands.
+  Counter fill_submitted;
+  Counter rx_received;
+  Counter tx_submitted;
+  Counter completed;
+  Counter astray;  ///< Completions that name no frame of ours.
+};
+
+class Port {
+ public:
+  /// `fill_target`: frames the kernel is to have for receiving; at most the RX
+  /// ring's size, so that RX can't overflow. `pool` and the rings' memory
+  /// outlive the port. `index`: which of the core's ports this is.
+  Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
+       FramePool& pool, std::uint32_t fill_target) noexcept;
+
+  // --- The loop's side ----------------------------------------------------
+
+  /// COMPLETION -> pool. Returns how many frames came back.
+  std::uint32_t reclaim() noexcept {
+    if (transmitting() == 0) return 0;
+    const std::uint32_t count = completion_.readable(kReclaimMax);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint64_t addr = completion_[i];
+      // The kernel completes invalid descriptors with their raw address.
+      if (!pool_->contains(addr, 0)) [[unlikely]] {
+        ++counters_->astray;
+        continue;
+      }
+      pool_->put(addr, FrameOwner::tx);
+    }
+    if (count > 0) {
+      completion_.release(count);
+      counters_->completed += count;
+    }
+    return count;
+  }
+
+  /// Packets that may be received now: at most `limit`, and never more than the
+  /// pool can replace.
+  [[nodiscard]] std::uint32_t receivable(std::uint32_t limit) noexcept {
+    const std::uint32_t ready = rx_.readable(limit);
+    const std::uint32_t owed = fill_target_ - receiving();
+    if (pool_->available() >= owed + ready) return ready;
+    ++counters_->pool_dry;
+    return pool_->available() > owed ? pool_->available() - owed : 0;
+  }
+
+  /// Packets in RX, whether or not there are frames to replace theirs; 0 or 1.
+  [[nodiscard]] std::uint32_t unreceived() noexcept { return rx_.readable(1); }
+
+  /// The i-th received descriptor. REQUIRES: i < receivable().
+  [[nodiscard]] const xdp_desc& received(std::uint32_t i) const noexcept {
+    return rx_[i];
+  }
+
+  /// `desc` is a whole packet in a frame of ours, as nearly all are.
+  [[nodiscard]] bool whole(const xdp_desc& desc) const noexcept {
+    return (desc.options | chain_.open) == 0 &&
+           pool_->contains(desc.addr, desc.len);
+  }
+
+  /// The packet in `desc`, owned. REQUIRES: whole(desc).
+  [[nodiscard]] Packet packet(const xdp_desc& desc) noexcept {
+    pool_->moved(desc.addr, FrameOwner::fill, FrameOwner::handler);
+    return Packet(*pool_, desc.addr, desc.len, index_, queue_);
+  }
+
+  /// What is not whole: a piece of a chain, perhaps its last, or a descriptor
+  /// that is no good. Gives the packet once it is complete, counted as held.
+  [[nodiscard]] std::optional<Packet> gather(const xdp_desc& desc) noexcept;
+
+  /// Gives the first `count` RX slots back, once all are read.
+  void release(std::uint32_t count, std::uint64_t packets,
+               std::uint64_t bytes) noexcept {
+    rx_.release(count);
+    counters_->rx_received += count;
+    counters_->rx_packets += packets;
+    counters_->rx_bytes += bytes;
+  }
+
+  /// pool -> FILL, up to the target, in batches.
+  void refill() noexcept {
+    const std::uint32_t missing = fill_target_ - receiving();
+    if (missing >= refill_batch_) refill_now(missing);
+  }
+
+  /// Queued packets -> TX ring, where the kernel may see them.
+  void submit() noexcept {
+    if (queued_ == 0) return;
+    pool_->unhold(queued_);
+    tx_.submit(queued_);
+    counters_->tx_submitted += queued_;
+    counters_->tx_packets += queued_packets_;
+    counters_->tx_bytes += queued_bytes_;
+    room_ -= queued_;
+    queued_ = 0;
+    queued_packets_ = 0;
+    queued_bytes_ = 0;
+  }
+
+  /// TX entries that the kernel has not taken yet, read afresh.
+  [[nodiscard]] std::uint32_t untaken() noexcept { return tx_.unconsumed(); }
+  [[nodiscard]] bool tx_needs_wakeup() const noexcept {
+    return tx_.needs_wakeup();
+  }
+  [[nodiscard]] bool fill_needs_wakeup() const noexcept {
+    return fill_.needs_wakeup();
+  }
+
+  // --- The handler's side, through Core and Outlet --------------------------
+
+  /// Takes the packet for sending. False: no room in TX, nothing changed.
+  /// REQUIRES: the packet is of this core.
+  [[nodiscard]] bool send(Packet& packet) noexcept {
+    assert(packet.pool_ == pool_);
+    if (packet.segments_ != 1) [[unlikely]]
+      return send_chain(packet);
+    if (queued_ == room_) [[unlikely]] {
+      if (!find_room(1)) return false;
+    }
+    put_descriptor(packet.addr_, packet.size_, 0);
+    ++queued_packets_;
+    packet.pool_ = nullptr;
+    return true;
+  }
+
+  /// Packets of one segment that `send` is sure to take now.
+  [[nodiscard]] std::uint32_t room() noexcept {
+    find_room(tx_.size());
+    return room_ - queued_;
+  }
+
+  // --- Facts ---------------------------------------------------------------
+
+  /// Frames the kernel has for receiving: FILL, RX and in between.
+  [[nodiscard]] std::uint32_t receiving() const noexcept {
+    return static_cast<std::uint32_t>(counters_->fill_submitted.value() -
+                                      counters_->rx_received.value());
+  }
+  /// Frames the kernel has for transmitting: TX, COMPLETION and in between.
+  [[nodiscard]] std::uint32_t transmitting() const noexcept {
+    return static_cast<std::uint32_t>(counters_->tx_submitted.value() -
+                                      counters_->completed.value());
+  }
+  /// Frames of a chain whose last segment has not come.
+  [[nodiscard]] std::uint32_t chained() const noexcept {
+    return chain_.segments;
+  }
+  /// FILL is too short for comfort: frames must come back from elsewhere.
+  [[nodiscard]] bool starving() const noexcept {
+    return receiving() < fill_target_ / 2;
+  }
+  [[nodiscard]] std::uint8_t index() const noexcept { return index_; }
+  [[nodiscard]] std::uint16_t queue() const noexcept { return queue_; }
+  [[nodiscard]] PortCounters& counters() noexcept { return *counters_; }
+  [[nodiscard]] const PortCounters& counters() const noexcept {
+    return *counters_;
+  }
+
+ private:
+  static constexpr std::uint32_t kReclaimMax = 256;  // A turn is bounded.
+
+  // A multi-buffer packet in the making. The kernel may split it between two
+  // bursts.
+  struct Chain {
+    std::uint64_t first_addr = 0;
+    std::uint64_t last_addr = 0;
+    std::uint32_t first_size = 0;
+    std::uint32_t segments = 0;  // Gathered so far.
+    std::uint32_t open = 0;      // 1: the next descriptor belongs to it.
+    bool broken = false;         // What came and what comes is dropped.
+  };
+
+  void put_descriptor(std::uint64_t addr, std::uint32_t size,
+                      std::uint32_t options) noexcept {
+    xdp_desc& desc = tx_[queued_++];
+    desc.addr = addr;
+    desc.len = size;
+    desc.options = options;  // Always written: the slot has an old value.
+    queued_bytes_ += size;
+    pool_->moved(addr, FrameOwner::handler, FrameOwner::tx);
+  }
+
+  bool find_room(std::uint32_t wanted) noexcept {
+    room_ = tx_.writable(tx_.size());
+    return room_ - queued_ >= wanted;
+  }
+  bool send_chain(Packet& packet) noexcept;
+  void refill_now(std::uint32_t missing) noexcept;
+  void drop_chain() noexcept;
+
+  ConsumerRing<xdp_desc> rx_;
+  ProducerRing<xdp_desc> tx_;
+  ProducerRing<std::uint64_t> fill_;
+  ConsumerRing<std::uint64_t> completion_;
+  FramePool* pool_;
+  std::unique_ptr<PortCounters> counters_;  // On cache lines of its own.
+
+  std::uint32_t queued_ = 0;  // Written into TX, not yet submitted.
+  std::uint32_t queued_packets_ = 0;
+  std::uint64_t queued_bytes_ = 0;
+  std::uint32_t room_ = 0;  // Free TX slots when last looked, with queued_.
+  std::uint32_t fill_target_;
+  std::uint32_t refill_batch_;
+  Chain chain_;
+  std::uint16_t queue_;
+  std::uint8_t index_;
+};
+
+}  // namespace sluice

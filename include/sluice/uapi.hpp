@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel's AF_XDP interface, with what is newer than the system's headers.
+//
+// The only place that defines a constant of the kernel's. Each is probed before
+// it is relied on, so a header newer than the running kernel does no harm.
+// Source: include/uapi/linux/if_xdp.h, include/uapi/linux/bpf.h.
+#pragma once
+
+#include <linux/if_xdp.h>
+
+#ifndef XDP_USE_SG  // Linux 6.6: packets of several frames.
+#define XDP_USE_SG (1 << 4)
+#endif
+#ifndef XDP_PKT_CONTD  // Linux 6.6: the packet goes on in the next descriptor.
+#define XDP_PKT_CONTD (1 << 0)
+#endif
+#ifndef XDP_MAX_TX_SKB_BUDGET  // Linux 6.17: descriptors a copy-mode send
+                               // takes.
+#define XDP_MAX_TX_SKB_BUDGET 9
+#endif
+#ifndef AF_XDP
+#define AF_XDP 44
+#endif
+#ifndef SOL_XDP
+#define SOL_XDP 283
+#endif

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <sluice/cpu.hpp>
+
+namespace sluice {
+
+Result<std::vector<int>> allowed_cpus() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) {
+    return Error::last("sched_getaffinity");
+  }
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+Result<std::vector<int>> parse_number_list(const char* what,
+                                           std::string_view text) {
+  constexpr int kNumberMax = 4095;
+  const Error bad{EINVAL, what, "'" + std::string(text) + "'",
+                  "Write numbers and ranges: 0,2-4."};
+  std::vector<int> numbers;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (true) {
+    int first = 0;
+    auto [after, error] = std::from_chars(at, end, first);
+    if (error != std::errc{} || first < 0 || first > kNumberMax) return bad;
+    int last = first;
+    if (after != end && *after == '-') {
+      auto range = std::from_chars(after + 1, end, last);
+      if (range.ec != std::errc{} || last < first || last > kNumberMax) {
+        return bad;
+      }
+      after = range.ptr;
+    }
+    for (int n = first; n <= last; ++n) numbers.push_back(n);
+    if (after == end) break;
+    if (*after != ',') return bad;
+    at = after + 1;
+  }
+  std::vector<int> sorted = numbers;
+  std::ranges::sort(sorted);
+  if (std::ranges::adjacent_find(sorted) != sorted.end()) {
+    return Error{EINVAL, what, bad.arguments, "A number stands there twice."};
+  }
+  return numbers;
+}
+
+Result<void> pin_this_thread(int cpu, const std::string& name) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(cpu), &set);
+  if (::sched_setaffinity(0, sizeof set, &set) != 0) {
+    return Error::last("sched_setaffinity", "cpu " + std::to_string(cpu),
+                       "Choose one that `taskset -p $$` lists.");
+  }
+  ::pthread_setname_np(::pthread_self(), name.substr(0, 15).c_str());
+  return {};
+}
+
+}  // namespace sluice

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Multi-buffer packets and copies: rare, so kept out of the loop's code.
+#include <sluice/packet.hpp>
+
+namespace sluice {
+
+Packet::Segments Packet::segments() const noexcept {
+  assert(pool_ != nullptr);
+  Segments segments;
+  segments.count_ = segments_;
+  FramePool::Link at{addr_, size_};
+  for (std::uint8_t i = 0; i < segments_; ++i) {
+    segments.spans_[i] = {pool_->at(at.addr), at.size};
+    if (i + 1 < segments_) at = pool_->link(at.addr);
+  }
+  return segments;
+}
+
+void Packet::drop_chain() noexcept {
+  std::uint64_t addr = addr_;
+  for (std::uint8_t i = 0; i < segments_; ++i) {
+    const std::uint64_t next = i + 1 < segments_ ? pool_->link(addr).addr : 0;
+    pool_->put(addr, FrameOwner::handler);
+    addr = next;
+  }
+  pool_->unhold(segments_);
+}
+
+std::uint32_t Packet::chain_size() const noexcept {
+  std::uint32_t size = 0;
+  for (const auto segment : segments()) {
+    size += static_cast<std::uint32_t>(segment.size());
+  }
+  return size;
+}
+
+// The link that holds address and size of the last segment.
+FramePool::Link& Packet::last_link() const noexcept {
+  assert(segments_ > 1);
+  std::uint64_t addr = addr_;
+  for (std::uint8_t i = 2; i < segments_; ++i) addr = pool_->link(addr).addr;
+  return pool_->link(addr);
+}
+
+bool Packet::append_to_chain(std::uint32_t count) noexcept {
+  FramePool::Link& last = last_link();
+  if (!pool_->contains(last.addr, last.size + count)) return false;
+  last.size += count;
+  return true;
+}
+
+// Whole segments at the end go home; the first one always stays.
+bool Packet::trim_chain(std::uint32_t count) noexcept {
+  if (count > chain_size()) return false;
+  while (segments_ > 1) {
+    FramePool::Link& last = last_link();
+    if (count < last.size) {
+      last.size -= count;
+      return true;
+    }
+    count -= last.size;
+    pool_->put(last.addr, FrameOwner::handler);
+    pool_->unhold(1);
+    --segments_;
+  }
+  size_ -= count;
+  return true;
+}
+
+std::optional<Packet> Packet::copy() const noexcept {
+  assert(pool_ != nullptr);
+  if (pool_->available() < segments_) return std::nullopt;
+  std::uint64_t first = 0;
+  std::uint64_t previous = 0;
+  std::uint8_t made = 0;
+  for (const auto segment : segments()) {
+    // The same offset inside the frame: the copy has the same head room.
+    const auto offset = static_cast<std::uint64_t>(
+        (segment.data() - pool_->at(0)) & (pool_->frame_size() - 1));
+    const std::uint64_t frame = pool_->frame_of(pool_->take());
+    pool_->moved(frame, FrameOwner::pool, FrameOwner::handler);
+    const std::uint64_t addr = frame + offset;
+    std::memcpy(pool_->at(addr), segment.data(), segment.size());
+    const auto size = static_cast<std::uint32_t>(segment.size());
+    if (made == 0) {
+      first = addr;
+    } else {
+      pool_->link(previous) = {addr, size};
+    }
+    previous = addr;
+    ++made;
+  }
+  pool_->hold(segments_);
+  return Packet(*pool_, first, size_, port_, queue_, segments_);
+}
+
+}  // namespace sluice

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// When to kick, when to spin, when to sleep.
+#include <algorithm>
+#include <cerrno>
+#include <sluice/cpu.hpp>
+#include <sluice/poller.hpp>
+
+namespace sluice {
+namespace {
+
+using std::chrono::milliseconds;
+
+// After ENETDOWN and its like: nothing changes faster than this.
+constexpr Duration kRetry = milliseconds(10);
+// Completions wake nobody, so a loop that waits for frames looks again.
+constexpr Duration kCompletionNap = milliseconds(1);
+// TX that stands still for so long is reported, and no longer waited for.
+constexpr Duration kStalled = std::chrono::seconds(1);
+// A belt: whatever was missed is found after this.
+constexpr Duration kSleepMax = milliseconds(500);
+
+}  // namespace
+
+Loop::Loop(Core& core, Kernel& kernel, const PollerOptions& options)
+    : core_(core),
+      kernel_(kernel),
+      options_(options),
+      pending_(core.ports().size()) {
+  assert(options.batch >= 1 && options.batch <= 256);
+  core_.set_now(kernel_.now());
+  last_arrival_ = core_.now();
+}
+
+void Loop::begin() noexcept {
+  const Time now = kernel_.now();
+  const auto passed = static_cast<std::uint64_t>((now - core_.now()).count());
+  counters_.elapsed_ns += passed;
+  if (worked_) {
+    ++counters_.turns;
+    counters_.busy_ns += passed;
+  }
+  core_.set_now(now);
+}
+
+void Loop::arrived(std::uint32_t packets) noexcept {
+  const Duration gap = (core_.now() - last_arrival_) / packets;
+  gap_ += (gap - gap_) / 8;
+  last_arrival_ = core_.now();
+}
+
+// A gap that is under way counts as soon as it is longer than those before.
+Duration Loop::expected_gap() const noexcept {
+  return std::max(gap_, core_.now() - last_arrival_);
+}
+
+void Loop::wake_rx(Port& port) noexcept {
+  if (!port.fill_needs_wakeup()) return;
+  ++port.counters().rx_wakes;
+  // An interface that is down has nothing to receive; its link event follows.
+  (void)kernel_.wake_rx(port.index());
+}
+
+// A kick costs a system call for a packet as for a batch. So packets wait for
+// company, but only if it is on its way: where the watermark would not be
+// reached within the age, waiting buys nothing and the kick comes at once.
+void Loop::transmit(Port& port, bool now) noexcept {
+  Pending& pending = pending_[port.index()];
+  port.submit();
+  if (port.transmitting() == 0) {
+    pending.progress = core_.now();
+    return;
+  }
+  watch_progress(port, pending);
+  const std::uint32_t untaken = port.untaken();
+  if (untaken == 0) {
+    pending.since = Time{};
+    return;
+  }
+  if (!port.tx_needs_wakeup() || core_.now() < pending.retry) return;
+  if (pending.since == Time{}) pending.since = core_.now();
+  const bool lonely =
+      expected_gap() * options_.kick_watermark > options_.kick_age;
+  if (now || lonely || untaken >= options_.kick_watermark ||
+      core_.now() - pending.since >= options_.kick_age) {
+    kick(port, pending);
+  }
+}
+
+// The rings decide, not the return value: a call stops after a budget (EAGAIN),
+// but also behind an invalid descriptor, which it consumes and returns 0.
+void Loop::kick(Port& port, Pending& pending) noexcept {
+  std::uint32_t left = port.untaken();
+  for (std::uint32_t kicks = 0; kicks < kKicksMax && left > 0; ++kicks) {
+    port.reclaim();  // The kernel takes no more than COMPLETION has room for.
+    ++port.counters().kicks;
+    const int error = kernel_.kick_tx(port.index());
+    const std::uint32_t before = std::exchange(left, port.untaken());
+    if (error == EBUSY) {
+      ++port.counters().tx_refused;
+    } else if (error != 0 && error != EAGAIN) {
+      ++port.counters().kick_errors;
+      pending.retry = core_.now() + kRetry;
+      break;
+    } else if (left == before) {
+      break;  // EAGAIN without progress: the device's own queue is full.
+    }
+  }
+  pending.since = left == 0 ? Time{} : core_.now();
+}
+
+// Some queues accept packets and never transmit them.
+void Loop::watch_progress(Port& port, Pending& pending) noexcept {
+  const std::uint64_t completed = port.counters().completed.value();
+  if (completed != pending.completed || pending.progress == Time{}) {
+    pending.completed = completed;
+    pending.progress = core_.now();
+    pending.stalled = false;
+  } else if (!pending.stalled && core_.now() - pending.progress >= kStalled) {
+    pending.stalled = true;
+    ++port.counters().tx_stalls;
+  }
+}
+
+void Loop::idle() noexcept {
+  if (options_.spin || (gap_ < options_.spin_window &&
+                        core_.now() - last_arrival_ < options_.spin_window)) {
+    return spin_pause();
+  }
+  sleep();
+}
+
+void Loop::sleep() noexcept {
+  Time deadline = std::min(core_.timers().next(), core_.now() + kSleepMax);
+  std::uint32_t watched = 0;
+  for (Port& port : core_.ports()) {
+    Pending& pending = pending_[port.index()];
+    if (port.untaken() > 0) {
+      if (port.tx_needs_wakeup() && core_.now() >= pending.retry) {
+        kick(port, pending);
+      }
+      if (port.untaken() > 0) {
+        deadline = std::min(
+            deadline, std::max(pending.retry, core_.now()) + kCompletionNap);
+      }
+    }
+    // RX is looked at once more: the kernel has been watching it all along.
+    // What can't be received for want of frames must not keep us awake.
+    if (port.receivable(1) > 0) return;
+    const bool blocked = port.unreceived() > 0;
+    if (!blocked) watched |= 1U << port.index();
+    if (port.transmitting() > 0 && (blocked || port.starving()) &&
+        !pending.stalled) {
+      deadline = std::min(deadline, core_.now() + kCompletionNap);
+    }
+  }
+  ++counters_.sleeps;
+  kernel_.wait(deadline, watched);
+}
+
+bool Loop::take_event(Event& event) noexcept {
+  switch (event.kind) {
+    case Event::Kind::stop:
+      stopping_ = true;
+      return false;
+    case Event::Kind::publish:
+      publish();
+      return false;
+    case Event::Kind::link_up:
+      pending_[event.port].retry = Time{};
+      return true;
+    default:
+      return true;
+  }
+}
+
+void Loop::publish() noexcept {
+  const Ledger ledger = core_.ledger();
+  const auto set = [](Gauge& gauge, std::uint64_t value) {
+    gauge.set(static_cast<std::int64_t>(value));
+  };
+  set(published_.pool, ledger.pool);
+  set(published_.handler, ledger.handler);
+  set(published_.chain, ledger.chain);
+  set(published_.receiving, ledger.receiving);
+  set(published_.transmitting, ledger.transmitting);
+  set(published_.astray, ledger.astray);
+  ++published_.generation;
+}
+
+bool Loop::drained() noexcept {
+  return std::ranges::all_of(core_.ports(), [this](Port& port) {
+    const Pending& pending = pending_[port.index()];
+    return port.transmitting() == 0 || pending.stalled ||
+           core_.now() < pending.retry;
+  });
+}
+
+}  // namespace sluice

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <sluice/port.hpp>
+
+namespace sluice {
+
+Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
+           FramePool& pool, std::uint32_t fill_target) noexcept
+    : rx_(rings.rx),
+      tx_(rings.tx),
+      fill_(rings.fill),
+      completion_(rings.completion),
+      pool_(&pool),
+      counters_(std::make_unique<PortCounters>()),
+      fill_target_(fill_target),
+      // Few stores to a line that the kernel reads, yet never half empty.
+      refill_batch_(std::clamp(fill_target / 4, 1U, 32U)),
+      queue_(queue),
+      index_(index) {
+  assert(fill_target <= rx_.size() && fill_target <= fill_.size());
+}
+
+void Port::refill_now(std::uint32_t missing) noexcept {
+  const std::uint32_t count =
+      fill_.writable(std::min(missing, pool_->available()));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint64_t addr = pool_->take();
+    pool_->moved(addr, FrameOwner::pool, FrameOwner::fill);
+    fill_[i] = addr;
+  }
+  if (count == 0) return;
+  fill_.submit(count);
+  counters_->fill_submitted += count;
+}
+
+void Port::drop_chain() noexcept {
+  std::uint64_t addr = chain_.first_addr;
+  for (std::uint32_t i = 0; i < chain_.segments; ++i) {
+    const std::uint64_t next = pool_->link(addr).addr;
+    pool_->put(addr, FrameOwner::chain);
+    addr = next;
+  }
+  chain_.segments = 0;
+}
+
+std::optional<Packet> Port::gather(const xdp_desc& desc) noexcept {
+  if (!pool_->contains(desc.addr, desc.len)) {
+    // Never followed: only the frame it starts in, if any, is taken home.
+    ++counters_->rx_invalid;
+    if (pool_->contains(desc.addr, 0)) {
+      pool_->put(desc.addr, FrameOwner::fill);
+    } else {
+      ++counters_->astray;
+    }
+    chain_.broken = true;
+  } else {
+    pool_->moved(desc.addr, FrameOwner::fill, FrameOwner::chain);
+    if (chain_.segments == 0) {
+      chain_.first_addr = desc.addr;
+      chain_.first_size = desc.len;
+    } else {
+      pool_->link(chain_.last_addr) = {desc.addr, desc.len};
+    }
+    chain_.last_addr = desc.addr;
+    if (++chain_.segments > Packet::kSegmentsMax) chain_.broken = true;
+  }
+  if (chain_.broken) drop_chain();
+  chain_.open = 1;
+  if ((desc.options & XDP_PKT_CONTD) != 0) return std::nullopt;
+
+  const Chain chain = std::exchange(chain_, Chain{});
+  if (chain.broken) {
+    ++counters_->rx_broken;
+    return std::nullopt;
+  }
+  std::uint64_t addr = chain.first_addr;
+  for (std::uint32_t i = 0; i < chain.segments; ++i) {
+    const std::uint64_t next = pool_->link(addr).addr;
+    pool_->moved(addr, FrameOwner::chain, FrameOwner::handler);
+    addr = next;
+  }
+  pool_->hold(chain.segments);
+  return Packet(*pool_, chain.first_addr, chain.first_size, index_, queue_,
+                static_cast<std::uint8_t>(chain.segments));
+}
+
+// All descriptors of a packet or none: half a chain in TX would join the next.
+bool Port::send_chain(Packet& packet) noexcept {
+  if (room_ - queued_ < packet.segments_ && !find_room(packet.segments_)) {
+    return false;
+  }
+  FramePool::Link at{packet.addr_, packet.size_};
+  for (std::uint8_t left = packet.segments_; left > 0; --left) {
+    const FramePool::Link here = at;
+    if (left > 1) at = pool_->link(here.addr);
+    put_descriptor(here.addr, here.size, left > 1 ? XDP_PKT_CONTD : 0U);
+  }
+  ++queued_packets_;
+  packet.pool_ = nullptr;
+  return true;
+}
+
+}  // namespace sluice
