@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# test.sh: builds and runs the tests, and looks at what they left behind.
+set -euo pipefail
+
+usage() {
+  cat <<'EOF'
+usage: scripts/test.sh [--quick|--sanitize]
+
+Installs missing packages (scripts/setup.sh), builds, runs the tests by ctest,
+and ends with ctest's summary. Exit 0 only if everything passed.
+
+  (nothing)    the release build with every test, and the same sources through
+               clang 19. Tests of the XDP program and tests on veth pairs need
+               root and CAP_NET_ADMIN; a machine that cannot run them is told
+               why they are left out, on one that can they must not be skipped.
+  --quick      unit and style tests only; no root, under a minute
+  --sanitize   all tests but style and package under AddressSanitizer and
+               UBSan, then under ThreadSanitizer
+
+After tests on veth pairs the kernel's log is read for complaints, and nothing
+they made (namespaces, links, pinned BPF objects, processes) may remain.
+EOF
+}
+
+say() { echo "test: $*"; }
+
+# Why this machine cannot run BPF and veth tests; empty if it can.
+why_no_veth() {
+  [ "$(id -u)" -eq 0 ] || { echo "not root"; return; }
+  local effective bit
+  effective=$((16#$(awk '/^CapEff/ {print $2}' /proc/self/status)))
+  for bit in 12:CAP_NET_ADMIN 13:CAP_NET_RAW 21:CAP_SYS_ADMIN 39:CAP_BPF; do
+    ((effective >> ${bit%:*} & 1)) || { echo "no ${bit#*:}"; return; }
+  done
+  unshare --net ip link add sluice-t0 type veth peer name sluice-t1 \
+    2>/dev/null || { echo "no veth pair can be made"; return; }
+  python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW, 0)' \
+    2>/dev/null || { echo "the kernel has no AF_XDP"; return; }
+}
+
+# Everything that a test might leave behind, one thing per line.
+belongings() {
+  ip netns list | awk '{print "namespace", $1}'
+  ip -br link | awk '{print "link", $1}'
+  find /sys/fs/bpf /run/sluice -mindepth 1 -printf 'file %p\n' 2>/dev/null ||
+    true
+  pgrep -l -x 'sluice|traffic' | awk '{print "process", $2, $1}' || true
+  bpftool prog show 2>/dev/null |
+    awk '$2 == "xdp" {print "XDP program", $1, $4}' || true
+}
+
+watch_begin() {
+  before=$(belongings | sort)
+  since=$(scripts/kernel-log.sh now)
+}
+
+# Things go away a moment after their owner, so the look is repeated.
+watch_end() {
+  local left tries=30
+  while left=$(comm -13 <(echo "$before") <(belongings | sort)) &&
+    [ -n "$left" ] && ((tries-- > 0)); do
+    sleep 0.1
+  done
+  scripts/kernel-log.sh check "$since" || return 1
+  [ -z "$left" ] || {
+    say "the tests left behind:"
+    echo "$left"
+    return 1
+  }
+}
+
+# run_tests PRESET CTEST-ARGUMENT...
+run_tests() {
+  local log=build/$1/ctest.log
+  ctest --test-dir "build/$1" -j2 --output-on-failure --no-tests=error \
+    --timeout 300 "${@:2}" 2>&1 | tee "$log"
+}
+
+# A skip is fine where the machine cannot do it, and a failure elsewhere.
+refuse_skips() {
+  local skipped
+  skipped=$(grep -E '\*\*\*Skipped' "build/$1/ctest.log" || true)
+  [ -z "$skipped" ] || {
+    say "this machine can run every test, but these were skipped:"
+    echo "$skipped"
+    return 1
+  }
+}
+
+# with_watch PRESET CTEST-ARGUMENT...: every test that this machine can run.
+with_watch() {
+  if [ -n "$obstacle" ]; then
+    say "tests of BPF and on veth pairs are left out: $obstacle"
+    run_tests "$@" -LE "bpf|veth${leave_out:+|$leave_out}"
+    return
+  fi
+  local result=0
+  watch_begin
+  SLUICE_REQUIRE_VETH=1 run_tests "$@" ${leave_out:+-LE "$leave_out"} ||
+    result=1
+  watch_end || result=1
+  refuse_skips "$1" || result=1
+  return "$result"
+}
+
+mode=full
+case ${1:-} in
+  '') ;;
+  -h | --help) usage; exit 0 ;;
+  --quick) mode=quick ;;
+  --sanitize) mode=sanitize ;;
+  *) echo "test: unknown argument '$1'; see --help" >&2; exit 2 ;;
+esac
+[ $# -le 1 ] || { echo "test: one argument at most; see --help" >&2; exit 2; }
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# A finding of a sanitizer is a failure, not a line in a log.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+
+if [ "$mode" = quick ]; then
+  scripts/setup.sh --check
+  scripts/build.sh release
+  run_tests release -L '^(unit|style)$' -LE '^slow$'
+  exit
+fi
+
+scripts/setup.sh
+obstacle=$(why_no_veth)
+leave_out=
+if [ "$mode" = full ]; then
+  say "building with g++, then with clang 19"
+  scripts/build.sh release
+  scripts/build.sh release-clang
+  with_watch release
+else
+  leave_out='style|package'
+  for preset in asan tsan; do
+    say "building and testing $preset"
+    scripts/build.sh "$preset"
+    with_watch "$preset"
+  done
+fi
