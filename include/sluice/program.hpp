@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Program: the XDP program that steers, its rules, its sockets, its counters.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sluice/abi.h>
+#include <sluice/result.hpp>
+#include <sluice/rules.hpp>
+
+namespace sluice {
+
+/// Where the program runs: in the driver, or behind it on finished SKBs.
+enum class AttachMode { native, generic };
+
+/// "native" or "generic".
+[[nodiscard]] const char* to_string(AttachMode mode) noexcept;
+
+struct ProgramOptions {
+  Rules rules;
+  /// Accept packets in several buffers (multi-buffer, XDP_USE_SG sockets).
+  /// Interfaces without that feature refuse such a program.
+  bool frags = false;
+  /// Process named as the owner; 0: this one.
+  std::uint32_t owner_pid = 0;
+};
+
+/// Packets and bytes (on the wire, without FCS), summed over CPUs.
+struct Count {
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// What became of all packets since load. They add up: every packet seen is in
+/// exactly one. `steered` were handed to a socket; what the socket did not take
+/// is in the socket's own statistics.
+struct VerdictCounts {
+  Count passed, dropped, steered;
+  Count passed_no_socket;   ///< To be steered, but the queue had no socket.
+  Count dropped_no_socket;  ///< The same, by a rule with `else drop`.
+};
+
+struct Counts {
+  VerdictCounts verdicts;
+  std::vector<Count> rules;  ///< In the order of Program::rules().
+  Count unmatched;           ///< Packets no rule matched, since load.
+};
+
+/// The XDP program some interface runs.
+struct AttachedProgram {
+  std::uint32_t id = 0;
+  std::string name;  ///< As the kernel keeps it, at most 15 characters.
+  AttachMode mode = AttachMode::native;
+  /// Set when it is one of Sluice's and this process may read its maps.
+  std::optional<sluice_identity> identity;
+  bool owner_alive = false;  ///< REQUIRES identity; same /proc needed.
+
+  /// "sluice_steer (id 12) of sluice 0.1.0, owned by process 345".
+  [[nodiscard]] std::string text() const;
+};
+
+/// The program an interface runs now, or none. Reads the owner if it may
+/// (CAP_SYS_ADMIN). System calls: netlink, bpf, /proc.
+[[nodiscard]] Result<std::optional<AttachedProgram>> attached_program(
+    int ifindex);
+
+/// The identity in a loaded program, or none if it is not one of Sluice's.
+/// Needs CAP_SYS_ADMIN. System calls: bpf(BPF_*_GET_FD_BY_ID, ...).
+[[nodiscard]] Result<std::optional<sluice_identity>> identity_of(
+    std::uint32_t program_id);
+
+/// A loaded program and at most one interface it is attached to. Vanishes with
+/// this object, and with the process however that ends: program, link and maps
+/// have no other owner. One thread at a time.
+class Program {
+ public:
+  /// Loads program and rules; nothing is attached yet. Needs CAP_BPF and
+  /// CAP_NET_ADMIN. System calls: bpf.
+  [[nodiscard]] static Result<Program> load(const ProgramOptions& options);
+
+  Program(Program&&) noexcept;
+  Program& operator=(Program&&) noexcept;
+  /// Detaches, if attached, and unloads.
+  ~Program();
+
+  /// Attaches to an interface by a link of this process. Never replaces what is
+  /// there: EBUSY then names it. REQUIRES: not attached. System calls: bpf,
+  /// netlink. Source: bpf_link_create, man bpf(2).
+  Result<void> attach(int ifindex, AttachMode mode);
+  /// Takes the program off its interface, now. No-op if not attached.
+  void detach() noexcept;
+  /// The mode the kernel reports for the interface attached to; none: not
+  /// attached, or the interface went away.
+  [[nodiscard]] std::optional<AttachMode> attached() const;
+
+  /// Puts another list into force at once: no packet sees a mixture, and on
+  /// return none sees the old list. Rules of the same text keep counting, new
+  /// ones start at zero. On error the old list stays. System calls: bpf.
+  Result<void> set_rules(const Rules& rules);
+  /// The list in force.
+  [[nodiscard]] const Rules& rules() const noexcept;
+
+  /// Steers queue `queue` to AF_XDP socket `fd`, which stays the caller's.
+  /// Errors: E2BIG for queue >= SLUICE_QUEUES_MAX.
+  Result<void> set_socket(std::uint32_t queue, int fd);
+  /// Lets the queue's packets pass again. No error if it has no socket.
+  Result<void> clear_socket(std::uint32_t queue);
+
+  /// Counters since load, or since the rule came in.
+  [[nodiscard]] Result<Counts> counts() const;
+
+  /// Kernel's id of the program, as `bpftool prog` shows it.
+  [[nodiscard]] std::uint32_t id() const noexcept;
+  /// The program's descriptor, for BPF_PROG_TEST_RUN. Lives as long as *this.
+  [[nodiscard]] int fd() const noexcept;
+
+ private:
+  struct State;
+  explicit Program(std::unique_ptr<State> state) noexcept;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sluice/program.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/capability.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <sluice/sys.hpp>
+
+#include "program_owner.hpp"
+#include "steer.skel.h"
+
+namespace sluice {
+namespace {
+
+// While one lives, what libbpf prints is kept instead of printed. Its printer
+// is one for the process, its calls come on the thread that called it.
+class Captured {
+ public:
+  Captured() : previous_(libbpf_set_print(keep)) { text_.clear(); }
+  Captured(const Captured&) = delete;
+  Captured& operator=(const Captured&) = delete;
+  ~Captured() { libbpf_set_print(previous_); }
+
+  // The verifier's verdict, or else the last line that libbpf warned with.
+  [[nodiscard]] static std::string last_line() {
+    std::string last;
+    std::string_view rest = text_;
+    while (!rest.empty()) {
+      const std::size_t size = std::min(rest.find('\n'), rest.size());
+      const std::string_view line = rest.substr(0, size);
+      rest.remove_prefix(std::min(size + 1, rest.size()));
+      if (line.find("END PROG LOAD LOG") != std::string_view::npos) break;
+      if (line.empty() || line.starts_with("processed ")) continue;
+      last = line;
+    }
+    return last;
+  }
+
+ private:
+  static int keep(libbpf_print_level level, const char* format,
+                  va_list arguments) {
+    if (level == LIBBPF_DEBUG) return 0;
+    va_list again;
+    va_copy(again, arguments);
+    const int size = std::vsnprintf(nullptr, 0, format, arguments);
+    if (size > 0) {
+      std::string line(static_cast<std::size_t>(size) + 1, '\0');
+      std::vsnprintf(line.data(), line.size(), format, again);
+      line.pop_back();
+      text_ += line;
+    }
+    va_end(again);
+    return size;
+  }
+
+  static thread_local std::string text_;
+  libbpf_print_fn_t previous_;
+};
+thread_local std::string Captured::text_;
+
+// libbpf 1.x: a negative errno, or null with errno set.
+Error failed(int code, const char* call, std::string arguments,
+             std::string advice = {}) {
+  return {code < 0 ? -code : code, call, std::move(arguments),
+          std::move(advice)};
+}
+
+// Which of the capabilities for XDP this process has not got.
+std::string missing_capabilities() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+  if (syscall(SYS_capget, &header, data.data()) != 0) return {};
+  const auto has = [&](unsigned capability) {
+    return (data[capability / 32].effective >> (capability % 32) & 1) != 0;
+  };
+  std::string missing;
+  if (!has(CAP_BPF) && !has(CAP_SYS_ADMIN)) missing = "CAP_BPF";
+  if (!has(CAP_NET_ADMIN)) {
+    missing += missing.empty() ? "CAP_NET_ADMIN" : " and CAP_NET_ADMIN";
+  }
+  return missing;
+}
+
+std::string permission_advice() {
+  const std::string missing = missing_capabilities();
+  if (!missing.empty()) {
+    return "This process lacks " + missing +
+           "; run as root, or: setcap cap_bpf,cap_net_admin,cap_net_raw+ep";
+  }
+  return "The capabilities are there, so a container's seccomp profile, a "
+         "user namespace or kernel lockdown forbids it";
+}
+
+Error load_failed(int code, const char* call) {
+  const int positive = code < 0 ? -code : code;
+  std::string advice;
+  if (positive == EPERM || positive == EACCES) {
+    advice = missing_capabilities().empty() && positive == EACCES
+                 ? Captured::last_line()
+                 : permission_advice();
+  } else {
+    advice = Captured::last_line();
+  }
+  return failed(code, call, "sluice_steer", std::move(advice));
+}
+
+Count sum(std::span<const sluice_count> counts) {
+  Count total;
+  for (const sluice_count& count : counts) {
+    total.packets += count.packets;
+    total.bytes += count.bytes;
+  }
+  return total;
+}
+
+__u32 attach_flags(AttachMode mode) {
+  return mode == AttachMode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+}
+
+std::string attach_advice(int code, int ifindex, AttachMode mode) {
+  if (code == EBUSY || code == EEXIST) {
+    const auto other = attached_program(ifindex);
+    if (!other || !*other) return "Another program was attached; try again";
+    return "Attached there is " + (*other)->text() +
+           "; stop its owner, or detach it with the tool that attached it";
+  }
+  if (code == EPERM) return permission_advice();
+  if (mode == AttachMode::native && code == EOPNOTSUPP) {
+    return "The driver has no native XDP, or not with these options; "
+           "generic mode works on every interface";
+  }
+  if (code == ERANGE || code == EINVAL) {
+    return "The MTU, of a veth also its peer's, is perhaps too large for XDP "
+           "without multi-buffer, or the driver needs fewer channels";
+  }
+  if (code == ENOSPC) {
+    return "This end of the veth needs as many RX queues as its peer has TX "
+           "queues";
+  }
+  return {};
+}
+
+}  // namespace
+
+const char* to_string(AttachMode mode) noexcept {
+  return mode == AttachMode::native ? "native" : "generic";
+}
+
+struct Program::State {
+  struct Unload {
+    void operator()(steer_bpf* loaded) const { steer_bpf__destroy(loaded); }
+  };
+  std::unique_ptr<steer_bpf, Unload> program;
+  std::uint32_t id = 0;
+  Rules rules;
+  std::vector<std::uint32_t> handles;  // Of each rule.
+  Fd link;
+  int ifindex = 0;
+
+  [[nodiscard]] int map(const bpf_map* of) const { return bpf_map__fd(of); }
+  [[nodiscard]] std::vector<std::uint32_t> handles_for(const Rules& next) const;
+  [[nodiscard]] Result<void> clear_new(
+      std::span<const std::uint32_t> next) const;
+  [[nodiscard]] Result<void> publish(const sluice_rule_list& list) const;
+  [[nodiscard]] Result<Count> read(const bpf_map* from,
+                                   std::uint32_t index) const;
+};
+
+// A rule keeps the slot of a rule of the same text; the others get slots that
+// the list in force does not count in.
+std::vector<std::uint32_t> Program::State::handles_for(
+    const Rules& next) const {
+  constexpr std::uint32_t kNone = SLUICE_HANDLES_MAX;
+  std::vector<std::uint32_t> chosen(next.size(), kNone);
+  std::array<bool, SLUICE_HANDLES_MAX> busy{};
+  for (const std::uint32_t handle : handles) busy[handle] = true;
+  std::vector<bool> kept(rules.size());
+  for (std::size_t i = 0; i < next.size(); ++i) {
+    for (std::size_t old = 0; old < rules.size(); ++old) {
+      if (kept[old] || rules[old].text() != next[i].text()) continue;
+      kept[old] = true;
+      chosen[i] = handles[old];
+      break;
+    }
+  }
+  std::uint32_t free = 0;
+  for (std::uint32_t& handle : chosen) {
+    if (handle != kNone) continue;
+    while (busy[free]) ++free;
+    handle = free++;
+  }
+  return chosen;
+}
+
+// Before the list goes live: nobody counts in these slots yet.
+Result<void> Program::State::clear_new(
+    std::span<const std::uint32_t> next) const {
+  const std::vector<sluice_count> zero(
+      static_cast<std::size_t>(libbpf_num_possible_cpus()));
+  for (const std::uint32_t handle : next) {
+    if (std::ranges::find(handles, handle) != handles.end()) continue;
+    const int done = bpf_map_update_elem(map(program->maps.matches), &handle,
+                                         zero.data(), BPF_ANY);
+    if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "matches");
+  }
+  return {};
+}
+
+Result<void> Program::State::publish(const sluice_rule_list& list) const {
+  bpf_map_create_opts options{};
+  options.sz = sizeof options;
+  options.map_flags = BPF_F_RDONLY_PROG;
+  const Fd inner(bpf_map_create(BPF_MAP_TYPE_ARRAY, "sluice_rules",
+                                sizeof(__u32), sizeof list, 1, &options));
+  if (!inner) {
+    return Error::last("bpf(MAP_CREATE)", "sluice_rules",
+                       errno == EPERM ? permission_advice() : "");
+  }
+  const __u32 first = 0;
+  int done = bpf_map_update_elem(inner.get(), &first, &list, BPF_ANY);
+  if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "sluice_rules");
+  const int fd = inner.get();
+  // Waits for a grace period: on return no packet sees the old list.
+  done = bpf_map_update_elem(map(program->maps.rules), &first, &fd, BPF_ANY);
+  if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "rules");
+  return {};
+}
+
+Result<Count> Program::State::read(const bpf_map* from,
+                                   std::uint32_t index) const {
+  std::vector<sluice_count> counts(
+      static_cast<std::size_t>(libbpf_num_possible_cpus()));
+  const int done = bpf_map_lookup_elem(map(from), &index, counts.data());
+  if (done != 0) {
+    return failed(done, "bpf(MAP_LOOKUP_ELEM)", bpf_map__name(from));
+  }
+  return sum(counts);
+}
+
+Program::Program(std::unique_ptr<State> state) noexcept
+    : state_(std::move(state)) {}
+Program::Program(Program&&) noexcept = default;
+Program& Program::operator=(Program&&) noexcept = default;
+Program::~Program() {
+  if (state_) detach();
+}
+
+Result<Program> Program::load(const ProgramOptions& options) {
+  const Captured captured;
+  auto state = std::make_unique<State>();
+  state->program.reset(steer_bpf__open());
+  if (!state->program) return load_failed(errno, "bpf_object__open");
+  steer_bpf& program = *state->program;
+  sluice_identity& identity = program.rodata->identity;
+  identity = own_identity(options.owner_pid);
+  if (options.frags) {
+    identity.frags = 1;
+    bpf_program__set_flags(program.progs.sluice_steer, BPF_F_XDP_HAS_FRAGS);
+  }
+  if (const int done = steer_bpf__load(&program); done != 0) {
+    return load_failed(done, "bpf(PROG_LOAD)");
+  }
+  bpf_prog_info loaded{};
+  __u32 size = sizeof loaded;
+  const int fd = bpf_program__fd(program.progs.sluice_steer);
+  if (const int done = bpf_obj_get_info_by_fd(fd, &loaded, &size); done != 0) {
+    return failed(done, "bpf(OBJ_GET_INFO_BY_FD)", "sluice_steer");
+  }
+  state->id = loaded.id;
+  Program result(std::move(state));
+  if (auto set = result.set_rules(options.rules); !set) return set.error();
+  return result;
+}
+
+Result<void> Program::attach(int ifindex, AttachMode mode) {
+  assert(!state_->link);
+  std::array<char, IF_NAMESIZE> name{};
+  std::string arguments =
+      if_indextoname(static_cast<unsigned>(ifindex), name.data()) != nullptr
+          ? name.data()
+          : "interface " + std::to_string(ifindex);
+  arguments += std::string(" ") + to_string(mode);
+  bpf_link_create_opts options{};
+  options.sz = sizeof options;
+  options.flags = attach_flags(mode);
+  const int link = bpf_link_create(fd(), ifindex, BPF_XDP, &options);
+  if (link < 0) {
+    return failed(link, "bpf_link_create(XDP)", std::move(arguments),
+                  attach_advice(-link, ifindex, mode));
+  }
+  state_->link = Fd(link);
+  state_->ifindex = ifindex;
+  return {};
+}
+
+void Program::detach() noexcept {
+  if (!state_->link) return;
+  // Closing alone may leave the detaching to a kernel thread.
+  static_cast<void>(bpf_link_detach(state_->link.get()));
+  state_->link.reset();
+}
+
+std::optional<AttachMode> Program::attached() const {
+  if (!state_->link) return {};
+  const auto running = attached_program(state_->ifindex);
+  if (!running || !*running || (*running)->id != state_->id) return {};
+  return (*running)->mode;
+}
+
+Result<void> Program::set_rules(const Rules& rules) {
+  const auto handles = state_->handles_for(rules);
+  if (auto done = state_->clear_new(handles); !done) return done;
+  sluice_rule_list list = rules.compiled();
+  for (std::size_t i = 0; i < handles.size(); ++i) {
+    list.rules[i].handle = handles[i];
+  }
+  Rules copy = rules;
+  if (auto done = state_->publish(list); !done) return done;
+  state_->rules = std::move(copy);
+  state_->handles = handles;
+  return {};
+}
+
+const Rules& Program::rules() const noexcept { return state_->rules; }
+
+Result<void> Program::set_socket(std::uint32_t queue, int fd) {
+  const int done = bpf_map_update_elem(
+      state_->map(state_->program->maps.sockets), &queue, &fd, BPF_ANY);
+  if (done == 0) return {};
+  return failed(
+      done, "bpf(MAP_UPDATE_ELEM)", "sockets queue " + std::to_string(queue),
+      done == -E2BIG ? "At most " + std::to_string(SLUICE_QUEUES_MAX) +
+                           " queues can be steered to"
+                     : "");
+}
+
+Result<void> Program::clear_socket(std::uint32_t queue) {
+  const int done =
+      bpf_map_delete_elem(state_->map(state_->program->maps.sockets), &queue);
+  if (done == 0 || done == -ENOENT) return {};
+  return failed(done, "bpf(MAP_DELETE_ELEM)",
+                "sockets queue " + std::to_string(queue));
+}
+
+Result<Counts> Program::counts() const {
+  Counts counts;
+  const auto& maps = state_->program->maps;
+  Count* const verdicts[SLUICE_VERDICTS] = {
+      &counts.verdicts.passed, &counts.verdicts.dropped,
+      &counts.verdicts.steered, &counts.verdicts.passed_no_socket,
+      &counts.verdicts.dropped_no_socket};
+  for (std::uint32_t i = 0; i < SLUICE_VERDICTS; ++i) {
+    auto count = state_->read(maps.verdicts, i);
+    if (!count) return count.error();
+    *verdicts[i] = *count;
+  }
+  for (const std::uint32_t handle : state_->handles) {
+    auto count = state_->read(maps.matches, handle);
+    if (!count) return count.error();
+    counts.rules.push_back(*count);
+  }
+  auto unmatched = state_->read(maps.matches, SLUICE_HANDLE_DEFAULT);
+  if (!unmatched) return unmatched.error();
+  counts.unmatched = *unmatched;
+  return counts;
+}
+
+std::uint32_t Program::id() const noexcept { return state_->id; }
+
+int Program::fd() const noexcept {
+  return bpf_program__fd(state_->program->progs.sluice_steer);
+}
+
+}  // namespace sluice
