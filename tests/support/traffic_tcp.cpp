@@ -154,11 +154,10 @@ void report(const Options& options, const char* kind, const char* verdict,
   const double megabits =
       static_cast<double>(sum.bytes) * 8 / 1e6 / std::max(seconds, 1e-9);
   if (options.json) {
-    fmt::print(
-        R"({{"schema":1,"kind":"{}","verdict":"{}","bytes":{},"seconds":{:.3f},)"
-        R"("mbit_s":{:.0f}}})"
-        "\n",
-        kind, verdict, sum.bytes, seconds, megabits);
+    fmt::print(R"({{"schema":1,"kind":"{}","verdict":"{}","bytes":{},)"
+               R"("seconds":{:.3f},"mbit_s":{:.0f}}})"
+               "\n",
+               kind, verdict, sum.bytes, seconds, megabits);
   } else {
     fmt::print("{}: {} bytes {} in {:.3f} s, {:.0f} Mbit/s\n", kind, sum.bytes,
                verdict, seconds, megabits);

@@ -281,13 +281,13 @@ int Run::report() const {
   const double rate =
       static_cast<double>(c.answered) / std::max(seconds_, 1e-9);
   if (options_.json) {
-    fmt::print(
-        R"({{"schema":1,"kind":"udp","ok":{},"sent":{},"answered":{},"lost":{},)"
-        R"("wrong":{},"duplicates":{},"reordered":{},"seconds":{:.3f},)"
-        R"("rate":{:.0f},"rtt_p50_us":{:.1f},"rtt_p99_us":{:.1f}}})"
-        "\n",
-        right, c.sent, c.answered, c.lost, c.wrong, c.duplicates, c.reordered,
-        seconds_, rate, percentile(50), percentile(99));
+    fmt::print(R"({{"schema":1,"kind":"udp","ok":{},"sent":{},"answered":{},)"
+               R"("lost":{},"wrong":{},"duplicates":{},"reordered":{},)"
+               R"("seconds":{:.3f},)"
+               R"("rate":{:.0f},"rtt_p50_us":{:.1f},"rtt_p99_us":{:.1f}}})"
+               "\n",
+               right, c.sent, c.answered, c.lost, c.wrong, c.duplicates,
+               c.reordered, seconds_, rate, percentile(50), percentile(99));
   } else {
     fmt::print(
         "udp: sent {}, answered {}, lost {}, wrong {}, duplicates {}, "
