@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -53,7 +54,8 @@ const char* name_of(FrameOwner owner) noexcept {
 
 }  // namespace
 
-FramePool::FramePool(std::span<std::byte> umem, std::uint32_t frame_size)
+FramePool::FramePool(std::span<std::byte> umem, std::uint32_t frame_size,
+                     std::uint32_t lent)
     : umem_(umem.data()),
       frames_(static_cast<std::uint32_t>(umem.size() / frame_size)),
       frame_size_(frame_size),
@@ -62,15 +64,17 @@ FramePool::FramePool(std::span<std::byte> umem, std::uint32_t frame_size)
       frame_shift_(std::countr_zero(frame_size)) {
   assert(std::has_single_bit(frame_size));
   assert(umem.size() % frame_size == 0);
-  available_ = frames_;
+  assert(lent <= frames_);
+  available_ = frames_ - lent;
   free_ = std::make_unique<std::uint64_t[]>(frames_);
   links_ = std::make_unique<Link[]>(frames_);
   // Highest first, so that the stack hands out the low addresses first.
-  for (std::uint32_t i = 0; i < frames_; ++i) {
+  for (std::uint32_t i = 0; i < available_; ++i) {
     free_[i] = static_cast<std::uint64_t>(frames_ - 1 - i) * frame_size;
   }
   if constexpr (kCheckFrames) {
     owners_ = std::make_unique<FrameOwner[]>(frames_);  // All the pool's.
+    std::fill_n(owners_.get(), lent, FrameOwner::fill);
     poison(umem_, umem_size_);
   }
 }

@@ -5,7 +5,7 @@
 namespace sluice {
 
 Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
-           FramePool& pool, std::uint32_t fill_target) noexcept
+           FramePool& pool, std::uint32_t fill_target, std::uint32_t lent)
     : rx_(rings.rx),
       tx_(rings.tx),
       fill_(rings.fill),
@@ -18,6 +18,8 @@ Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
       queue_(queue),
       index_(index) {
   assert(fill_target <= rx_.size() && fill_target <= fill_.size());
+  assert(lent <= fill_target);
+  counters_->fill_submitted += lent;
 }
 
 void Port::refill_now(std::uint32_t missing) noexcept {

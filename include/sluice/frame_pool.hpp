@@ -27,8 +27,10 @@ enum class FrameOwner : std::uint8_t { pool, fill, chain, handler, tx };
 class FramePool {
  public:
   /// `umem`: frame_count × frame_size bytes, outlives the pool.
-  /// `frame_size`: a power of two. All frames start out in the pool.
-  FramePool(std::span<std::byte> umem, std::uint32_t frame_size);
+  /// `frame_size`: a power of two. The first `lent` frames are in FILL rings
+  /// already; the others start out in the pool.
+  FramePool(std::span<std::byte> umem, std::uint32_t frame_size,
+            std::uint32_t lent = 0);
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
   ~FramePool();

@@ -57,9 +57,10 @@ class Port {
  public:
   /// `fill_target`: frames the kernel is to have for receiving; at most the RX
   /// ring's size, so that RX can't overflow. `pool` and the rings' memory
-  /// outlive the port. `index`: which of the core's ports this is.
+  /// outlive the port. `index`: which of the core's ports this is. `lent`:
+  /// frames that were given to FILL before.
   Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
-       FramePool& pool, std::uint32_t fill_target) noexcept;
+       FramePool& pool, std::uint32_t fill_target, std::uint32_t lent = 0);
 
   // --- The loop's side ----------------------------------------------------
 

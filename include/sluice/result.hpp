@@ -15,10 +15,10 @@ namespace sluice {
 
 /// A failed operation, told so that a person can act on it. Cold: it allocates.
 struct Error {
-  int code = 0;           ///< errno value, > 0.
-  const char* call = "";  ///< Literal: "bind(AF_XDP)", "rule", "--cpus".
-  std::string arguments;  ///< What it was called with: "veth0 queue 3".
-  std::string advice;     ///< One sentence with the remedy, or empty.
+  int code = 0;                ///< errno value, > 0.
+  const char* call = "";       ///< Literal: "bind(AF_XDP)", "rule", "--cpus".
+  std::string arguments = {};  ///< What it was called with: "veth0 queue 3".
+  std::string advice = {};     ///< One sentence with the remedy, or empty.
 
   /// Error for the current errno. Call before anything can overwrite errno.
   [[nodiscard]] static Error last(const char* call, std::string arguments = {},
