@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Netdev: what the kernel says of a network interface, and when that changes.
+//
+// Everything comes from netlink and ioctls of the calling thread's network
+// namespace; nothing here changes an interface.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <sluice/result.hpp>
+#include <sluice/rules.hpp>
+#include <sluice/sys.hpp>
+#include <string>
+#include <vector>
+
+namespace sluice {
+
+struct Netdev {
+  std::string name;
+  int index = 0;
+  std::uint32_t mtu = 0;  ///< Bytes after the Ethernet header.
+  bool up = false;        ///< Set up by its administrator.
+  bool running = false;   ///< Has a carrier.
+  std::array<std::uint8_t, 6> mac{};
+  std::string driver;  ///< "veth", "igb"; empty where it does not say.
+  std::uint32_t rx_queues = 1;
+  std::uint32_t tx_queues = 1;
+
+  /// System calls: socket(2), ioctl(2). Fails with ENODEV and the names there
+  /// are where there is no such interface.
+  [[nodiscard]] static Result<Netdev> read(const std::string& name);
+};
+
+/// The RX queue of each entry of the NIC's RSS table; empty where the driver
+/// has none. System call: ioctl(ETHTOOL_GRXFHINDIR).
+[[nodiscard]] std::vector<std::uint32_t> rss_table(const std::string& name);
+
+/// Addresses of the interface that are not link-local, and the SSH session
+/// ($SSH_CONNECTION) if its address here is one of them.
+/// System calls: socket(2), recv(2) on rtnetlink.
+[[nodiscard]] Result<InUse> in_use(const std::string& name);
+
+/// Changes of links, as they happen.
+class LinkWatch {
+ public:
+  /// System call: socket(AF_NETLINK).
+  [[nodiscard]] static Result<LinkWatch> open();
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+
+  struct Change {
+    int index = 0;
+    bool gone = false;     ///< Deleted, or moved to another namespace.
+    bool running = false;  ///< Up and with a carrier.
+  };
+  /// What happened since the last call; does not block. ENOBUFS: too much did,
+  /// and something was missed: read the interfaces anew.
+  [[nodiscard]] Result<std::vector<Change>> changes();
+
+ private:
+  Fd fd_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
+#include <linux/ethtool.h>
+#include <linux/if_addr.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <sluice/netdev.hpp>
+#include <sstream>
+
+namespace sluice {
+namespace {
+
+// An ioctl on one interface by name.
+class Query {
+ public:
+  explicit Query(const std::string& name)
+      : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    std::strncpy(request_.ifr_name, name.c_str(), IFNAMSIZ - 1);
+  }
+  bool ask(unsigned long code) {
+    return ::ioctl(fd_.get(), code, &request_) == 0;
+  }
+  bool ethtool(void* command) {
+    request_.ifr_data = static_cast<char*>(command);
+    return ask(SIOCETHTOOL);
+  }
+  const ifreq& answer() const { return request_; }
+
+ private:
+  Fd fd_;
+  ifreq request_{};
+};
+
+std::string interface_names() {
+  std::string names;
+  struct if_nameindex* const all = ::if_nameindex();
+  if (all == nullptr) return names;
+  for (auto* each = all; each->if_index != 0; ++each) {
+    names += (names.empty() ? "" : ", ") + std::string(each->if_name);
+  }
+  ::if_freenameindex(all);
+  return names;
+}
+
+// Messages of one datagram of netlink, by the kernel's own walk.
+using Message = std::function<void(const nlmsghdr&)>;
+bool each_message(const char* bytes, std::size_t size, const Message& message) {
+  auto left = static_cast<unsigned>(size);
+  for (auto* header = reinterpret_cast<const nlmsghdr*>(bytes);
+       NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
+    if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR) {
+      return false;
+    }
+    message(*header);
+  }
+  return true;
+}
+
+// One address of the interface, or nothing where it is link-local.
+void take_address(const nlmsghdr& header, int index, InUse& in_use) {
+  const auto* address = static_cast<const ifaddrmsg*>(NLMSG_DATA(&header));
+  if (header.nlmsg_type != RTM_NEWADDR ||
+      static_cast<int>(address->ifa_index) != index ||
+      address->ifa_scope != RT_SCOPE_UNIVERSE) {
+    return;
+  }
+  auto left = static_cast<unsigned>(IFA_PAYLOAD(&header));
+  const void* local = nullptr;
+  std::uint32_t flags = address->ifa_flags;
+  for (const rtattr* each = IFA_RTA(address); RTA_OK(each, left);
+       each = RTA_NEXT(each, left)) {
+    const bool own = each->rta_type == IFA_LOCAL;
+    if (own || (each->rta_type == IFA_ADDRESS && local == nullptr)) {
+      local = RTA_DATA(each);
+    } else if (each->rta_type == IFA_FLAGS) {
+      std::memcpy(&flags, RTA_DATA(each), sizeof flags);
+    }
+  }
+  char text[INET6_ADDRSTRLEN] = "";
+  if (local != nullptr &&
+      ::inet_ntop(address->ifa_family, local, text, sizeof text) != nullptr) {
+    in_use.addresses.push_back({text, (flags & IFA_F_PERMANENT) == 0});
+  }
+}
+
+std::optional<InUse::Connection> ssh_connection() {
+  const char* variable = std::getenv("SSH_CONNECTION");
+  if (variable == nullptr) return std::nullopt;
+  std::istringstream fields(variable);
+  InUse::Connection ssh;
+  fields >> ssh.peer >> ssh.peer_port >> ssh.local >> ssh.local_port;
+  if (!fields) return std::nullopt;
+  return ssh;
+}
+
+}  // namespace
+
+Result<Netdev> Netdev::read(const std::string& name) {
+  Netdev device;
+  device.name = name;
+  Query query(name);
+  if (name.empty() || name.size() >= IFNAMSIZ || !query.ask(SIOCGIFINDEX)) {
+    return Error{ENODEV, "interface", "'" + name + "'",
+                 "The interfaces here are: " + interface_names() + "."};
+  }
+  device.index = query.answer().ifr_ifindex;
+  if (query.ask(SIOCGIFMTU)) {
+    device.mtu = static_cast<std::uint32_t>(query.answer().ifr_mtu);
+  }
+  if (query.ask(SIOCGIFFLAGS)) {
+    device.up = (query.answer().ifr_flags & IFF_UP) != 0;
+    device.running = (query.answer().ifr_flags & IFF_RUNNING) != 0;
+  }
+  if (query.ask(SIOCGIFHWADDR)) {
+    std::memcpy(device.mac.data(), query.answer().ifr_hwaddr.sa_data, 6);
+  }
+  ethtool_drvinfo driver{};
+  driver.cmd = ETHTOOL_GDRVINFO;
+  if (query.ethtool(&driver)) device.driver = driver.driver;
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  if (query.ethtool(&channels)) {
+    // Some drivers tell combined channels, some (veth) RX and TX apart.
+    device.rx_queues =
+        std::max(1U, channels.combined_count + channels.rx_count);
+    device.tx_queues =
+        std::max(1U, channels.combined_count + channels.tx_count);
+  }
+  return device;
+}
+
+std::vector<std::uint32_t> rss_table(const std::string& name) {
+  Query query(name);
+  ethtool_rxfh_indir size{};
+  size.cmd = ETHTOOL_GRXFHINDIR;
+  if (!query.ethtool(&size) || size.size == 0) return {};
+  std::vector<std::uint32_t> command(2 + size.size);
+  command[0] = ETHTOOL_GRXFHINDIR;
+  command[1] = size.size;
+  if (!query.ethtool(command.data())) return {};
+  return {command.begin() + 2, command.end()};
+}
+
+Result<InUse> in_use(const std::string& name) {
+  const auto index = static_cast<int>(::if_nametoindex(name.c_str()));
+  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  struct {
+    nlmsghdr header;
+    ifaddrmsg address;
+  } request{};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = RTM_GETADDR;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  if (!fd || ::send(fd.get(), &request, sizeof request, 0) < 0) {
+    return Error::last("rtnetlink(RTM_GETADDR)", name);
+  }
+  InUse in_use;
+  alignas(nlmsghdr) std::array<char, 32768> bytes;
+  bool more = true;
+  while (more) {
+    const auto size = ::recv(fd.get(), bytes.data(), bytes.size(), 0);
+    if (size < 0) return Error::last("rtnetlink(RTM_GETADDR)", name);
+    more = each_message(
+        bytes.data(), static_cast<std::size_t>(size),
+        [&](const nlmsghdr& header) { take_address(header, index, in_use); });
+  }
+  const auto ssh = ssh_connection();
+  const auto is_local = [&](const InUse::Address& each) {
+    return each.address == ssh->local;
+  };
+  if (ssh && std::ranges::any_of(in_use.addresses, is_local)) in_use.ssh = ssh;
+  return in_use;
+}
+
+Result<LinkWatch> LinkWatch::open() {
+  LinkWatch watch;
+  watch.fd_ = Fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                          NETLINK_ROUTE));
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_LINK;
+  if (!watch.fd_ ||
+      ::bind(watch.fd_.get(), reinterpret_cast<sockaddr*>(&address),
+             sizeof address) != 0) {
+    return Error::last("bind(AF_NETLINK)");
+  }
+  return watch;
+}
+
+Result<std::vector<LinkWatch::Change>> LinkWatch::changes() {
+  std::vector<Change> changes;
+  alignas(nlmsghdr) std::array<char, 32768> bytes;
+  while (true) {
+    const auto size = ::recv(fd_.get(), bytes.data(), bytes.size(), 0);
+    if (size < 0) {
+      if (errno == EAGAIN || errno == EINTR) return changes;
+      return Error::last("recv(AF_NETLINK)");
+    }
+    each_message(
+        bytes.data(), static_cast<std::size_t>(size),
+        [&](const nlmsghdr& header) {
+          if (header.nlmsg_type != RTM_NEWLINK &&
+              header.nlmsg_type != RTM_DELLINK) {
+            return;
+          }
+          const auto* link = static_cast<const ifinfomsg*>(NLMSG_DATA(&header));
+          constexpr unsigned kRunning = IFF_UP | IFF_RUNNING;
+          changes.push_back({link->ifi_index, header.nlmsg_type == RTM_DELLINK,
+                             (link->ifi_flags & kRunning) == kRunning});
+        });
+  }
+}
+
+}  // namespace sluice
