@@ -34,10 +34,10 @@ Loop::Loop(Core& core, Kernel& kernel, const PollerOptions& options)
 void Loop::begin() noexcept {
   const Time now = kernel_.now();
   const auto passed = static_cast<std::uint64_t>((now - core_.now()).count());
-  counters_.elapsed_ns += passed;
+  core_.loop().elapsed_ns += passed;
   if (worked_) {
-    ++counters_.turns;
-    counters_.busy_ns += passed;
+    ++core_.loop().turns;
+    core_.loop().busy_ns += passed;
   }
   core_.set_now(now);
 }
@@ -153,7 +153,7 @@ void Loop::sleep() noexcept {
       deadline = std::min(deadline, core_.now() + kCompletionNap);
     }
   }
-  ++counters_.sleeps;
+  ++core_.loop().sleeps;
   kernel_.wait(deadline, watched);
 }
 
@@ -178,13 +178,13 @@ void Loop::publish() noexcept {
   const auto set = [](Gauge& gauge, std::uint64_t value) {
     gauge.set(static_cast<std::int64_t>(value));
   };
-  set(published_.pool, ledger.pool);
-  set(published_.handler, ledger.handler);
-  set(published_.chain, ledger.chain);
-  set(published_.receiving, ledger.receiving);
-  set(published_.transmitting, ledger.transmitting);
-  set(published_.astray, ledger.astray);
-  ++published_.generation;
+  set(core_.loop().pool, ledger.pool);
+  set(core_.loop().handler, ledger.handler);
+  set(core_.loop().chain, ledger.chain);
+  set(core_.loop().receiving, ledger.receiving);
+  set(core_.loop().transmitting, ledger.transmitting);
+  set(core_.loop().astray, ledger.astray);
+  ++core_.loop().published;
 }
 
 bool Loop::drained() noexcept {

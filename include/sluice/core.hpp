@@ -11,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <sluice/address.hpp>
 #include <sluice/clock.hpp>
 #include <sluice/counter.hpp>
 #include <sluice/frame_pool.hpp>
@@ -29,7 +30,7 @@ namespace sluice {
 struct PortFacts {
   std::string name;       ///< "outside"; the interface's where unnamed.
   std::string interface;  ///< "eth0".
-  std::array<std::uint8_t, 6> mac{};
+  MacAddress mac{};
   std::uint32_t mtu = 0;  ///< Bytes after the Ethernet header.
 };
 
@@ -56,9 +57,7 @@ class Outlet {
   [[nodiscard]] const std::string& name() const noexcept {
     return facts_->name;
   }
-  [[nodiscard]] const std::array<std::uint8_t, 6>& mac() const noexcept {
-    return facts_->mac;
-  }
+  [[nodiscard]] const MacAddress& mac() const noexcept { return facts_->mac; }
   [[nodiscard]] std::uint32_t mtu() const noexcept { return facts_->mtu; }
 
  private:
@@ -82,6 +81,19 @@ struct Ledger {
   }
   [[nodiscard]] bool balanced() const noexcept { return accounted() == frames; }
   Ledger& operator+=(const Ledger& other) noexcept;
+};
+
+/// What a loop does with its time, and the ledger when it was last asked for.
+/// Read from any thread.
+struct LoopCounters {
+  Counter turns;       ///< Turns that found something to do.
+  Counter busy_ns;     ///< Time spent in them.
+  Counter elapsed_ns;  ///< All of the loop's time.
+  Counter sleeps;      ///< Calls that waited.
+  /// The ledger at the end of some turn. Event::publish asks for it, and
+  /// `published` grows when it is there.
+  Gauge pool, handler, chain, receiving, transmitting, astray;
+  Counter published;
 };
 
 class Core {
@@ -184,6 +196,8 @@ class Core {
   [[nodiscard]] const std::deque<Named<Histogram>>& histograms() const {
     return histograms_;
   }
+  [[nodiscard]] LoopCounters& loop() noexcept { return loop_; }
+  [[nodiscard]] const LoopCounters& loop() const noexcept { return loop_; }
   void set_now(Time now) noexcept { now_ = now; }
   [[nodiscard]] bool take_flush() noexcept {
     return std::exchange(flush_, false);
@@ -202,6 +216,7 @@ class Core {
   std::deque<Named<Gauge>> gauges_;
   std::deque<Named<Histogram>> histograms_;
   std::optional<Error> failure_;
+  LoopCounters loop_;
 };
 
 }  // namespace sluice

@@ -24,32 +24,12 @@ struct PollerOptions {
   Duration spin_window = std::chrono::microseconds(50);
 };
 
-/// What a loop does with its time. Read from any thread.
-struct LoopCounters {
-  Counter turns;       ///< Turns that found something to do.
-  Counter busy_ns;     ///< Time spent in them.
-  Counter elapsed_ns;  ///< All of the loop's time.
-  Counter sleeps;      ///< Calls that waited.
-};
-
 /// The part of the loop that does not depend on the handler.
 class Loop {
  public:
   Loop(Core& core, Kernel& kernel, const PollerOptions& options);
 
   [[nodiscard]] bool stopping() const noexcept { return stopping_; }
-  [[nodiscard]] const LoopCounters& counters() const noexcept {
-    return counters_;
-  }
-  /// The ledger at the end of some turn: asked for by Event::publish, there
-  /// once `generation` has grown. Read from any thread.
-  struct Published {
-    Gauge pool, handler, chain, receiving, transmitting, astray;
-    Counter generation;
-  };
-  [[nodiscard]] const Published& published() const noexcept {
-    return published_;
-  }
 
  protected:
   /// A turn begins: reads the clock, once.
@@ -93,8 +73,6 @@ class Loop {
   std::vector<Pending> pending_;  // One per port.
   Time last_arrival_{};
   Duration gap_ = std::chrono::milliseconds(1);  // Between packets, smoothed.
-  LoopCounters counters_;
-  Published published_;
 };
 
 template <class H>

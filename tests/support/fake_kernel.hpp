@@ -201,7 +201,7 @@ class HandCore {
       ports.emplace_back(static_cast<std::uint8_t>(i), std::uint16_t{0},
                          hand.rings(), pool, options.ring_size);
       const std::string name = "p" + std::to_string(i);
-      facts.push_back({name, name, {2, 0, 0, 0, 0, 1}, 1500});
+      facts.push_back({name, name, MacAddress{{2, 0, 0, 0, 0, 1}}, 1500});
     }
     for (Port& port : ports) port.refill();
     core = std::make_unique<Core>(0, 0, ports, std::move(facts), pool,
