@@ -172,6 +172,9 @@ struct Program::State {
   Fd link;
   int ifindex = 0;
 
+  [[nodiscard]] int fd() const {
+    return bpf_program__fd(program->progs.sluice_steer);
+  }
   [[nodiscard]] int map(const bpf_map* of) const { return bpf_map__fd(of); }
   [[nodiscard]] std::vector<std::uint32_t> handles_for(const Rules& next) const;
   [[nodiscard]] Result<void> clear_new(
@@ -277,8 +280,8 @@ Result<Program> Program::load(const ProgramOptions& options) {
   }
   bpf_prog_info loaded{};
   __u32 size = sizeof loaded;
-  const int fd = bpf_program__fd(program.progs.sluice_steer);
-  if (const int done = bpf_obj_get_info_by_fd(fd, &loaded, &size); done != 0) {
+  if (const int done = bpf_obj_get_info_by_fd(state->fd(), &loaded, &size);
+      done != 0) {
     return failed(done, "bpf(OBJ_GET_INFO_BY_FD)", "sluice_steer");
   }
   state->id = loaded.id;
@@ -298,7 +301,7 @@ Result<void> Program::attach(int ifindex, AttachMode mode) {
   bpf_link_create_opts options{};
   options.sz = sizeof options;
   options.flags = attach_flags(mode);
-  const int link = bpf_link_create(fd(), ifindex, BPF_XDP, &options);
+  const int link = bpf_link_create(state_->fd(), ifindex, BPF_XDP, &options);
   if (link < 0) {
     return failed(link, "bpf_link_create(XDP)", std::move(arguments),
                   attach_advice(-link, ifindex, mode));
@@ -382,8 +385,26 @@ Result<Counts> Program::counts() const {
 
 std::uint32_t Program::id() const noexcept { return state_->id; }
 
-int Program::fd() const noexcept {
-  return bpf_program__fd(state_->program->progs.sluice_steer);
+Result<Action> Program::run_on(std::span<const std::byte> packet) const {
+  bpf_test_run_opts options{};
+  options.sz = sizeof options;
+  options.data_in = packet.data();
+  options.data_size_in = static_cast<__u32>(packet.size());
+  const int done = bpf_prog_test_run_opts(state_->fd(), &options);
+  if (done != 0) {
+    return failed(done, "bpf(PROG_TEST_RUN)",
+                  std::to_string(packet.size()) + " bytes");
+  }
+  switch (options.retval) {
+    case XDP_PASS:
+      return Action::pass;
+    case XDP_DROP:
+      return Action::drop;
+    case XDP_REDIRECT:
+      return Action::steer;
+  }
+  return failed(EPROTO, "bpf(PROG_TEST_RUN)",
+                "verdict " + std::to_string(options.retval));
 }
 
 }  // namespace sluice

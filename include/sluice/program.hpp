@@ -2,9 +2,11 @@
 // Program: the XDP program that steers, its rules, its sockets, its counters.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -113,10 +115,13 @@ class Program {
   /// Counters since load, or since the rule came in.
   [[nodiscard]] Result<Counts> counts() const;
 
+  /// Runs the program on one packet as if it came in on queue 0, and says what
+  /// it decided; nothing is sent anywhere, counters count. Errors: EINVAL for
+  /// less than 14 bytes. System calls: bpf(BPF_PROG_TEST_RUN).
+  [[nodiscard]] Result<Action> run_on(std::span<const std::byte> packet) const;
+
   /// Kernel's id of the program, as `bpftool prog` shows it.
   [[nodiscard]] std::uint32_t id() const noexcept;
-  /// The program's descriptor, for BPF_PROG_TEST_RUN. Lives as long as *this.
-  [[nodiscard]] int fd() const noexcept;
 
  private:
   struct State;
