@@ -293,11 +293,12 @@ Result<Program> Program::load(const ProgramOptions& options) {
 Result<void> Program::attach(int ifindex, AttachMode mode) {
   assert(!state_->link);
   std::array<char, IF_NAMESIZE> name{};
-  std::string arguments =
-      if_indextoname(static_cast<unsigned>(ifindex), name.data()) != nullptr
-          ? name.data()
-          : "interface " + std::to_string(ifindex);
-  arguments += std::string(" ") + to_string(mode);
+  std::string arguments = "interface " + std::to_string(ifindex);
+  if (if_indextoname(static_cast<unsigned>(ifindex), name.data()) == nullptr) {
+    return Error{ENODEV, "bpf_link_create(XDP)", std::move(arguments),
+                 "It is not in this network namespace; see: ip link"};
+  }
+  arguments = std::string(name.data()) + " " + to_string(mode);
   bpf_link_create_opts options{};
   options.sz = sizeof options;
   options.flags = attach_flags(mode);
