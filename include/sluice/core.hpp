@@ -174,6 +174,7 @@ class Core {
 
   [[nodiscard]] std::span<Port> ports() noexcept { return ports_; }
   [[nodiscard]] FramePool& pool() noexcept { return *pool_; }
+  [[nodiscard]] const FramePool& pool() const noexcept { return *pool_; }
   [[nodiscard]] Timers& timers() noexcept { return timers_; }
   [[nodiscard]] Ledger ledger() const noexcept;
   [[nodiscard]] const std::optional<Error>& failure() const noexcept {

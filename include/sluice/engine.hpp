@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine: ports, cores and threads, from options to the last frame.
+//
+//   auto engine = sluice::Engine::open({.ports = {{"eth0", "eth0"}}});
+//   if (!engine) return fail(engine.error());
+//   auto started = (*engine)->start<MyHandler>();
+//   while ((*engine)->serve(deadline, fds) == sluice::Engine::Served::deadline)
+//     print((*engine)->stats());
+//   (*engine)->stop();
+//
+// A core owns queue q of every port, on one pinned thread. The engine itself is
+// used from one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <sluice/control.hpp>
+#include <sluice/handler.hpp>
+#include <sluice/linux_kernel.hpp>
+#include <sluice/netdev.hpp>
+#include <sluice/poller.hpp>
+#include <sluice/program.hpp>
+#include <sluice/rules.hpp>
+#include <sluice/socket.hpp>
+#include <sluice/stats.hpp>
+#include <sluice/umem.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace sluice {
+
+/// How packets get from the driver into frames. `automatic` takes the first
+/// that works, in this order; a mode that is named is required.
+enum class Mode : std::uint8_t { automatic, zero_copy, copy, generic };
+[[nodiscard]] const char* to_string(Mode mode) noexcept;
+
+struct PortOptions {
+  std::string name;       ///< What handlers call it.
+  std::string interface;  ///< "eth0".
+};
+
+/// Rungs that are not to be tried: for tests, and for drivers that lie.
+struct Masked {
+  bool zero_copy = false;
+  bool native = false;
+  bool multi_buffer = false;
+  bool tx_budget = false;
+  bool huge_pages = false;
+  bool io_uring = false;
+};
+
+struct EngineOptions {
+  std::vector<PortOptions> ports;
+  std::vector<int> queues;  ///< Empty: all.
+  std::vector<int> cpus;    ///< One per queue; empty: from the affinity mask.
+  Rules rules;              ///< The same on every port.
+  Mode mode = Mode::automatic;
+  PollerOptions poller;
+  std::uint32_t ring_size = 2048;
+  std::uint32_t frames_per_queue = 0;  ///< Per core; 0: what is needed.
+  std::uint32_t frame_size = 2048;
+  std::uint32_t holds = 0;  ///< Packets that the handler keeps: handler::holds.
+  bool force = false;       ///< Even if the rules cut this host off.
+  Masked masked;
+};
+
+/// A rung of a ladder that was not taken, and why.
+struct Refused {
+  std::string rung;    ///< "zero-copy".
+  std::string reason;  ///< Error::message() of the attempt.
+};
+
+/// What one port of one core was granted.
+struct QueueGrant {
+  std::string port;
+  std::string interface;
+  std::uint32_t queue = 0;
+  std::size_t core = 0;
+  Mode mode = Mode::copy;  ///< Never automatic.
+  bool multi_buffer = false;
+  std::uint32_t tx_budget = 0;
+  std::vector<Refused> refused;
+};
+
+/// What one core was granted.
+struct CoreGrant {
+  int cpu = 0;
+  std::uint32_t frames = 0;
+  std::uint32_t frame_size = 0;
+  std::uint32_t ring_size = 0;
+  std::uint64_t locked_bytes = 0;  ///< Each registration counts.
+  bool huge_pages = false;
+  std::string wait;              ///< "io_uring" or "ppoll"; after start().
+  std::vector<Refused> refused;  ///< Of the wait ladder; after start().
+};
+
+/// How much of an interface's traffic can reach the queues that are served.
+struct Coverage {
+  std::string interface;
+  std::uint32_t queues = 0;  ///< That the interface has.
+  std::uint32_t served = 0;
+  double share = 1;    ///< Of the RSS table, or of the queues without one.
+  std::string remedy;  ///< A command, where the share is below 1.
+};
+
+class Engine {
+ public:
+  /// Claims and attaches each port, counts its queues, binds. Nothing is
+  /// steered before start(). Capabilities: CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF;
+  /// CAP_IPC_LOCK or RLIMIT_MEMLOCK.
+  [[nodiscard]] static Result<std::unique_ptr<Engine>> open(
+      EngineOptions options);
+  /// As stop().
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Starts the pinned threads and makes a handler on each; once all stand,
+  /// traffic is let in. Fails with the first handler's or thread's error, and
+  /// then no thread is left.
+  template <Handler H>
+  Result<void> start(const handler::Config<H>& config = {}) {
+    return start_cores(handler::holds<H>(), [config](CoreRun& run) {
+      H handler = handler::make<H>(config, run.core());
+      if (!run.ready()) return;
+      Poller<H> poller(handler, run.core(), run.kernel(), run.options());
+      poller.run();
+      if constexpr (requires(Report& report) { handler.report(report); }) {
+        run.report([&](Report& report) { handler.report(report); });
+      }
+    });
+  }
+
+  enum class Served : std::uint8_t {
+    deadline,  ///< It has come.
+    readable,  ///< One of `fds` is.
+    gone,      ///< An interface was deleted; see gone().
+  };
+  /// Handles link changes and who asks at the control socket, until `deadline`
+  /// (CLOCK_MONOTONIC), or until one of `fds` is readable.
+  Served serve(Time deadline, std::span<const int> fds,
+               const Control::Answer& answer = {});
+
+  /// Puts another list into force on all ports, while packets flow.
+  Result<void> set_rules(const Rules& rules);
+
+  /// Lets go of the traffic, lets the cores finish what they have, joins them.
+  /// Takes less than a second. Statistics and report stay.
+  void stop();
+
+  [[nodiscard]] Stats stats();
+  /// The handlers' totals; complete after stop().
+  [[nodiscard]] Report report() const;
+
+  [[nodiscard]] std::span<const QueueGrant> queues() const noexcept {
+    return queue_grants_;
+  }
+  [[nodiscard]] std::span<const CoreGrant> cores() const noexcept {
+    return core_grants_;
+  }
+  [[nodiscard]] std::span<const Coverage> coverage() const noexcept {
+    return coverage_;
+  }
+  /// What happened to the links since the last call, for people.
+  [[nodiscard]] std::vector<std::string> take_news();
+  [[nodiscard]] const EngineOptions& options() const noexcept {
+    return options_;
+  }
+
+  /// A core's thread, as the handler's part of it sees the engine.
+  class CoreRun {
+   public:
+    [[nodiscard]] Core& core() noexcept;
+    [[nodiscard]] Kernel& kernel() noexcept { return *kernel_; }
+    [[nodiscard]] const PollerOptions& options() const noexcept;
+    /// The handler stands. Waits for the others; false: some core can't start.
+    [[nodiscard]] bool ready();
+    void report(const std::function<void(Report&)>& fill);
+
+   private:
+    friend class Engine;
+    CoreRun(Engine& engine, std::size_t index, Kernel& kernel)
+        : engine_(engine), index_(index), kernel_(&kernel) {}
+    Engine& engine_;
+    std::size_t index_;
+    Kernel* kernel_;
+  };
+
+ private:
+  struct PortState;  // An interface: its program and its claim.
+  struct CoreState;  // A core: memory, sockets, ports, thread.
+  struct Gate;       // Where the cores wait for one another.
+  using Body = std::function<void(CoreRun&)>;
+
+  explicit Engine(EngineOptions options);
+  Result<void> set_up();
+  Result<void> set_up_port(const PortOptions& port);
+  Result<void> attach(PortState& port);
+  Result<void> choose_queues();
+  Result<void> choose_cpus();
+  Result<void> choose_frames();
+  void measure_coverage();
+  Result<void> set_up_core(std::size_t index);
+  Result<Socket> open_socket(PortState& port, CoreState& core,
+                             QueueGrant& grant);
+  Result<void> start_cores(std::uint32_t holds, const Body& body);
+  void run_core(std::size_t index, const Body& body);
+  Result<void> arm();
+  void link_changed(const LinkWatch::Change& change);
+  void post_all(Event::Kind kind);
+  void refresh_ledgers();
+  [[nodiscard]] QueueStats queue_stats(std::size_t core,
+                                       std::size_t port) const;
+
+  EngineOptions options_;
+  LinkWatch links_;
+  std::vector<std::unique_ptr<PortState>> ports_;
+  std::vector<std::unique_ptr<CoreState>> cores_;
+  std::unique_ptr<Gate> gate_;
+  std::vector<QueueGrant> queue_grants_;
+  std::vector<CoreGrant> core_grants_;
+  std::vector<Coverage> coverage_;
+  std::vector<std::string> news_;
+  Report report_;
+  bool gone_ = false;
+  bool running_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stats: everything an engine counts, as plain numbers at one moment.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <sluice/core.hpp>
+#include <sluice/program.hpp>
+#include <sluice/socket.hpp>
+#include <string>
+#include <vector>
+
+namespace sluice {
+
+/// One port of one core. The fields are those of PortCounters.
+struct QueueStats {
+  std::string port;
+  std::uint32_t queue = 0;
+  std::size_t core = 0;
+  std::uint64_t rx_packets = 0, rx_bytes = 0, rx_invalid = 0, rx_broken = 0;
+  std::uint64_t tx_packets = 0, tx_bytes = 0, tx_full = 0, tx_refused = 0;
+  std::uint64_t tx_stalls = 0, pool_dry = 0;
+  std::uint64_t kicks = 0, kick_errors = 0, rx_wakes = 0;
+  SocketStatistics kernel;  ///< What the kernel counts for the socket.
+
+  /// Packets that were lost, by whoever's fault.
+  [[nodiscard]] std::uint64_t lost() const noexcept {
+    return rx_invalid + rx_broken + tx_full + tx_refused + kernel.rx_dropped +
+           kernel.rx_ring_full + kernel.fill_empty + kernel.tx_invalid;
+  }
+};
+
+struct CoreStats {
+  std::size_t core = 0;
+  int cpu = 0;
+  std::uint64_t turns = 0, sleeps = 0, busy_ns = 0, elapsed_ns = 0;
+  Ledger ledger;
+};
+
+/// One interface.
+struct PortStats {
+  std::string port;
+  std::string interface;
+  std::optional<Counts> verdicts;  ///< Of the XDP program.
+  std::vector<std::string> rules;  ///< In the order of verdicts->rules.
+};
+
+/// A handler's own numbers, by name, summed over the cores.
+struct NamedValue {
+  std::string name;
+  std::int64_t value = 0;
+};
+struct NamedQuantiles {
+  std::string name;
+  std::uint64_t count = 0, p50 = 0, p99 = 0, p999 = 0;  ///< Of the worst core.
+};
+
+struct Stats {
+  Time time;
+  std::vector<QueueStats> queues;
+  std::vector<CoreStats> cores;
+  std::vector<PortStats> ports;
+  std::vector<NamedValue> counters;
+  std::vector<NamedValue> gauges;
+  std::vector<NamedQuantiles> histograms;
+
+  /// The frames of all cores.
+  [[nodiscard]] Ledger ledger() const;
+};
+
+}  // namespace sluice

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <thread>
+
+#include "engine_state.hpp"
+
+namespace sluice {
+namespace {
+
+// Adds by name, in the order in which the names first come.
+template <class T>
+T& by_name(std::vector<T>& all, const std::string& name) {
+  const auto at = std::ranges::find(all, name, &T::name);
+  if (at != all.end()) return *at;
+  T& made = all.emplace_back();
+  made.name = name;
+  return made;
+}
+
+std::uint64_t value(const Gauge& gauge) {
+  return static_cast<std::uint64_t>(gauge.value());
+}
+
+CoreStats stats_of(const Core& core, bool running) {
+  const LoopCounters& loop = core.loop();
+  CoreStats stats;
+  stats.core = core.index();
+  stats.cpu = core.cpu();
+  stats.turns = loop.turns.value();
+  stats.sleeps = loop.sleeps.value();
+  stats.busy_ns = loop.busy_ns.value();
+  stats.elapsed_ns = loop.elapsed_ns.value();
+  if (!running) {
+    stats.ledger = core.ledger();
+  } else {
+    // What the core told last: read while it works, the owners would be seen
+    // at different moments.
+    stats.ledger.frames = core.pool().frames();
+    stats.ledger.pool = value(loop.pool);
+    stats.ledger.handler = value(loop.handler);
+    stats.ledger.chain = value(loop.chain);
+    stats.ledger.receiving = value(loop.receiving);
+    stats.ledger.transmitting = value(loop.transmitting);
+    stats.ledger.astray = value(loop.astray);
+  }
+  return stats;
+}
+
+void add_named(const Core& core, Stats& stats) {
+  for (const auto& each : core.counters()) {
+    by_name(stats.counters, each.name).value +=
+        static_cast<std::int64_t>(each.value.value());
+  }
+  for (const auto& each : core.gauges()) {
+    by_name(stats.gauges, each.name).value += each.value.value();
+  }
+  for (const auto& each : core.histograms()) {
+    NamedQuantiles& quantiles = by_name(stats.histograms, each.name);
+    quantiles.count += each.value.count();
+    quantiles.p50 = std::max(quantiles.p50, each.value.quantile(0.5));
+    quantiles.p99 = std::max(quantiles.p99, each.value.quantile(0.99));
+    quantiles.p999 = std::max(quantiles.p999, each.value.quantile(0.999));
+  }
+}
+
+}  // namespace
+
+Ledger Stats::ledger() const {
+  Ledger sum;
+  for (const CoreStats& core : cores) sum += core.ledger;
+  return sum;
+}
+
+void Report::add(std::string_view name, std::uint64_t value) {
+  entry(name).value += value;
+}
+
+void Report::maximum(std::string_view name, std::uint64_t value) {
+  Entry& at = entry(name);
+  at.value = std::max(at.value, value);
+}
+
+Report::Entry& Report::entry(std::string_view name) {
+  return by_name(entries_, std::string(name));
+}
+
+// Each core publishes its ledger at the end of a turn. One that does not, for
+// 100 ms, hangs in its handler; what it told last must do.
+void Engine::refresh_ledgers() {
+  if (!running_) return;
+  std::vector<std::uint64_t> before;
+  for (const auto& core : cores_) {
+    before.push_back(core->core->loop().published.value());
+  }
+  post_all(Event::Kind::publish);
+  const Time deadline = monotonic_now() + std::chrono::milliseconds(100);
+  for (std::size_t i = 0; i < cores_.size(); ++i) {
+    while (cores_[i]->core->loop().published.value() == before[i] &&
+           monotonic_now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
+}
+
+QueueStats Engine::queue_stats(std::size_t core, std::size_t port) const {
+  const CoreState& state = *cores_[core];
+  const PortCounters& counters = state.ports[port].counters();
+  QueueStats stats;
+  stats.port = ports_[port]->options.name;
+  stats.queue = state.queue;
+  stats.core = core;
+  stats.rx_packets = counters.rx_packets.value();
+  stats.rx_bytes = counters.rx_bytes.value();
+  stats.rx_invalid = counters.rx_invalid.value();
+  stats.rx_broken = counters.rx_broken.value();
+  stats.tx_packets = counters.tx_packets.value();
+  stats.tx_bytes = counters.tx_bytes.value();
+  stats.tx_full = counters.tx_full.value();
+  stats.tx_refused = counters.tx_refused.value();
+  stats.tx_stalls = counters.tx_stalls.value();
+  stats.pool_dry = counters.pool_dry.value();
+  stats.kicks = counters.kicks.value();
+  stats.kick_errors = counters.kick_errors.value();
+  stats.rx_wakes = counters.rx_wakes.value();
+  if (auto kernel = state.sockets[port].statistics()) stats.kernel = *kernel;
+  return stats;
+}
+
+Stats Engine::stats() {
+  refresh_ledgers();
+  Stats stats;
+  stats.time = monotonic_now();
+  for (std::size_t i = 0; i < cores_.size(); ++i) {
+    const Core& core = *cores_[i]->core;
+    stats.cores.push_back(stats_of(core, running_));
+    add_named(core, stats);
+    for (std::size_t port = 0; port < ports_.size(); ++port) {
+      stats.queues.push_back(queue_stats(i, port));
+    }
+  }
+  for (const auto& port : ports_) {
+    PortStats each{port->options.name, port->device.name, {}, {}};
+    if (auto counts = port->program->counts()) each.verdicts = *counts;
+    for (const Rule& rule : port->program->rules().list()) {
+      each.rules.push_back(rule.text());
+    }
+    stats.ports.push_back(std::move(each));
+  }
+  return stats;
+}
+
+}  // namespace sluice
