@@ -38,6 +38,7 @@ libfmt-dev           printing of the command line
 libcli11-dev         flags of the command line
 nlohmann-json3-dev   --json
 libgtest-dev         unit, BPF and veth tests
+libgmock-dev         matchers of the tests
 libbenchmark-dev     bench/ring
 valgrind             callgrind counts instructions for bench/ring
 strace               a test counts the poller's system calls
