@@ -150,7 +150,7 @@ veth_drops() {
 
 report() {  # report HANDLER: a table per queue; fails where a counter is wrong
   python3 scripts/quickstart_report.py "$work/$1.json" "$work/$1.udp" \
-    "$count" >"$work/$1.sum" || fail "$1: see above"
+    "$count" "$work/sums" || fail "$1: see above"
   veth_drops >"$work/drops"
   [ ! -s "$work/drops" ] ||
     fail "$1: the interface dropped packets: $(paste -sd, "$work/drops")"
@@ -175,5 +175,10 @@ traffic reflect 7000 "$near,$near6"
 stop_sluice reflect
 report reflect
 
+line=$(awk '{sent += $1; answered += $2; lost += $3; accounted += $4
+             frames += $5}
+            END {printf "ok: sent %d, answered %d, lost %d, frames %d of %d",
+                 sent, answered, lost, accounted, frames}' "$work/sums")
 clean_up
 trap - EXIT
+echo "$line"
