@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the style checks: a bad tree must fail, a good one must not."""
+import json
 import pathlib
 import subprocess
 import sys
@@ -130,6 +131,42 @@ class KernelLog(unittest.TestCase):
     def test_other_lines_and_older_ones_do_not(self):
         self.assertEqual(self.check("[  123.456789] v0: link becomes ready"), 0)
         self.assertEqual(self.check("[  100.5] WARNING: x", since="101"), 0)
+
+
+class QuickstartReport(unittest.TestCase):
+    """quickstart.sh cannot say ok of a run that is not."""
+
+    def judge(self, **change):
+        kernel = dict(rx_dropped=0, rx_invalid=0, tx_invalid=0, rx_ring_full=0,
+                      fill_empty=change.get("fill_empty", 0))
+        queues = [dict(queue=i, core=i, rx_packets=received, tx_packets=1,
+                       rx_invalid=0, rx_broken=0, tx_full=0, tx_refused=0,
+                       kernel=kernel)
+                  for i, received in enumerate(change.get("received",
+                                                          (60, 40)))]
+        total = dict(kind="total", queues=queues,
+                     cores=[dict(core=0, cpu=0), dict(core=1, cpu=1)],
+                     ledger=dict(frames=100, pool=change.get("pool", 60),
+                                 receiving=40))
+        udp = dict(ok=True, sent=100, answered=change.get("answered", 100),
+                   lost=0, rate=1, rtt_p50_us=1, rtt_p99_us=2)
+        with tempfile.TemporaryDirectory() as folder:
+            run, load = pathlib.Path(folder, "run"), pathlib.Path(folder, "udp")
+            run.write_text('{"kind": "start"}\n' + json.dumps(total) + "\n")
+            load.write_text(json.dumps(udp))
+            return subprocess.run(
+                [SCRIPTS / "quickstart_report.py", run, load, "100",
+                 pathlib.Path(folder, "sums")], capture_output=True,
+                text=True).returncode
+
+    def test_a_whole_run_passes(self):
+        self.assertEqual(self.judge(), 0)
+
+    def test_any_loss_fails(self):
+        for change in (dict(fill_empty=1), dict(received=(76, 24)),
+                       dict(received=(100,)), dict(pool=59),
+                       dict(answered=99)):
+            self.assertEqual(self.judge(**change), 1, change)
 
 
 class Arguments(unittest.TestCase):
