@@ -50,6 +50,12 @@ ChecksumState Layers::checksum_state() const noexcept {
                                            : ChecksumState::bad;
 }
 
+bool Layers::unfinished() const noexcept {
+  const be16* field = transport_checksum();
+  return field != nullptr && *field == pseudo_sum().folded() &&
+         checksum_state() == ChecksumState::unfinished;
+}
+
 void Layers::complete_checksums() const noexcept {
   if (Ipv4* ip = ipv4()) {
     ip->checksum = 0;
@@ -66,10 +72,8 @@ void Layers::complete_checksums() const noexcept {
 // The payload now ends at `end`. `cut_off`: the sum of the bytes that went.
 void Layers::mend_lengths(std::size_t end, const Sum& cut_off) noexcept {
   be16* checksum = transport_checksum();
-  // A sender's unfinished sum has no payload in it. Only where the field looks
-  // like one is it worth the full sum to know.
-  const bool unfinished = *checksum == pseudo_sum().folded() &&
-                          checksum_state() == ChecksumState::unfinished;
+  // A sender's unfinished sum has no payload in it.
+  const bool unfinished = this->unfinished();
   Sum before = pseudo_sum().add(cut_off);
   if (const Udp* header = udp()) before.add(header->length);
   const auto grown = static_cast<std::uint16_t>(end - end_);

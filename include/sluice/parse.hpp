@@ -140,14 +140,19 @@ class Layers {
     if (transport_ == 0) return {};
     return {data_ + transport_, end_ - transport_};
   }
-  /// What follows Ethernet header and VLAN tags. Before IP's own limits.
+  /// A message `offset` bytes into layer 4, or nullptr if it does not fit.
+  template <HeaderView T>
+  [[nodiscard]] T* message(std::size_t offset = 0) const noexcept {
+    const std::size_t size = segment().size();
+    if (offset > size || size - offset < sizeof(T)) return nullptr;
+    return at<T>(transport_ + offset);
+  }
+  /// What follows Ethernet header and VLAN tags.
   [[nodiscard]] EtherType type() const noexcept { return type_; }
   /// The last next-header value: of layer 4, known or not. `none` without IP.
   [[nodiscard]] Protocol protocol() const noexcept { return protocol_; }
   [[nodiscard]] std::size_t payload_offset() const noexcept { return payload_; }
   [[nodiscard]] std::size_t payload_end() const noexcept { return end_; }
-
-  // --- What to do with them -------------------------------------------------
 
   [[nodiscard]] FlowKey flow() const noexcept;
 
@@ -158,6 +163,9 @@ class Layers {
 
   /// Checks every checksum there is. Reads the whole payload.
   [[nodiscard]] ChecksumState checksum_state() const noexcept;
+
+  /// checksum_state() is `unfinished`, mostly without reading the payload.
+  [[nodiscard]] bool unfinished() const noexcept;
 
   /// Writes every checksum anew, whatever was there: the IPv4 header's, and
   /// layer 4's where the packet is whole. Reads the whole payload.
@@ -185,8 +193,7 @@ class Layers {
     return transport_ != 0 && protocol_ == protocol ? at<T>(transport_)
                                                     : nullptr;
   }
-  // The walk: each takes payload_ as the place of its header, moves it past
-  // that, and says how the packet looks so far.
+  // The walk: each finds its header at payload_ and moves that past it.
   [[nodiscard]] bool fits(std::size_t size) const noexcept {
     return end_ - payload_ >= size;
   }
@@ -222,8 +229,7 @@ class Layers {
   layers.shape_ = layers.walk();
   return layers;
 }
-/// The same; of a multi-buffer packet it sees the first segment, so such
-/// packets are `truncated`.
+/// The same. A multi-buffer packet is `truncated`: it sees the first segment.
 [[nodiscard]] inline Layers parse(const Packet& packet) noexcept {
   return parse(packet.bytes());
 }
@@ -369,9 +375,9 @@ inline FlowKey Layers::flow() const noexcept {
   }
   key.protocol = protocol_;
   if (udp() != nullptr || tcp() != nullptr) {
-    // Both begin with their ports.
-    key.source_port = at<Udp>(transport_)->source_port;
-    key.destination_port = at<Udp>(transport_)->destination_port;
+    const Udp* ports = at<Udp>(transport_);  // Both begin with them.
+    key.source_port = ports->source_port;
+    key.destination_port = ports->destination_port;
   }
   return key;
 }
