@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "flags.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <sluice/cpu.hpp>
+
+namespace sluice {
+
+void Options::add(const std::string& flag, std::string& value,
+                  const std::string& help) {
+  app_.add_option(flag, value, help)->capture_default_str();
+}
+void Options::add(const std::string& flag, std::uint64_t& value,
+                  const std::string& help) {
+  app_.add_option(flag, value, help)->capture_default_str();
+}
+void Options::add(const std::string& flag, double& value,
+                  const std::string& help) {
+  app_.add_option(flag, value, help)->capture_default_str();
+}
+void Options::add(const std::string& flag, std::vector<std::string>& value,
+                  const std::string& help) {
+  app_.add_option(flag, value, help)->delimiter(',')->expected(1)->take_all();
+}
+void Options::add(const std::string& flag, std::vector<std::uint16_t>& value,
+                  const std::string& help) {
+  app_.add_option(flag, value, help)->delimiter(',')->expected(1)->take_all();
+}
+void Options::add(const std::string& flag, bool& value,
+                  const std::string& help) {
+  app_.add_flag(flag, value, help);
+}
+
+namespace app {
+namespace {
+
+Error bad(const char* flag, const std::string& value, std::string advice) {
+  return {EINVAL, flag, "'" + value + "'", std::move(advice)};
+}
+
+// -i IF is a port named after its interface; --port NAME=IF names it.
+Result<std::vector<PortOptions>> ports_of(const RunFlags& flags) {
+  std::vector<PortOptions> ports;
+  for (const std::string& name : flags.interfaces) {
+    ports.push_back({name, name});
+  }
+  for (const std::string& port : flags.ports) {
+    const auto equals = port.find('=');
+    if (equals == 0 || equals == std::string::npos ||
+        equals + 1 == port.size()) {
+      return bad("--port", port, "Write NAME=INTERFACE.");
+    }
+    ports.push_back({port.substr(0, equals), port.substr(equals + 1)});
+  }
+  if (ports.empty()) {
+    return Error{EINVAL, "run", "without an interface",
+                 "Name one with -i IF or --port NAME=IF."};
+  }
+  return ports;
+}
+
+Result<Mode> mode_of(const std::string& name) {
+  for (const Mode mode :
+       {Mode::automatic, Mode::zero_copy, Mode::copy, Mode::generic}) {
+    if (name == to_string(mode)) return mode;
+  }
+  return bad("--mode", name, "It is auto, zero-copy, copy or generic.");
+}
+
+Result<Masked> masked_of(const std::vector<std::string>& names) {
+  Masked masked;
+  const std::pair<const char*, bool*> rungs[] = {
+      {"zero-copy", &masked.zero_copy},       {"native", &masked.native},
+      {"multi-buffer", &masked.multi_buffer}, {"tx-budget", &masked.tx_budget},
+      {"huge-pages", &masked.huge_pages},     {"io_uring", &masked.io_uring}};
+  for (const std::string& name : names) {
+    bool known = false;
+    for (const auto& [rung, flag] : rungs) {
+      if (name == rung) *flag = known = true;
+    }
+    if (!known) {
+      return bad("--without", name,
+                 "It is zero-copy, native, multi-buffer, tx-budget, "
+                 "huge-pages or io_uring.");
+    }
+  }
+  return masked;
+}
+
+}  // namespace
+
+void add_run_flags(CLI::App& app, RunFlags& flags) {
+  app.add_option("-i,--interface", flags.interfaces,
+                 "Interface to take packets from; names a port after it")
+      ->type_name("IF");
+  app.add_option("--port", flags.ports, "A port with a name of its own")
+      ->type_name("NAME=IF");
+  app.add_option("--queues", flags.queues,
+                 "Queues to serve, a core each: all, or 0,2-3")
+      ->capture_default_str();
+  app.add_option("--cpus", flags.cpus, "One for each queue: auto, or 0,2-3")
+      ->capture_default_str();
+  app.add_option("--steer", flags.steer,
+                 "Take only what matches, as tcpdump writes it; several are "
+                 "alternatives. Without it: everything")
+      ->type_name("EXPR")
+      ->expected(1)
+      ->take_all();
+  app.add_option("--mode", flags.mode, "auto, zero-copy, copy or generic")
+      ->capture_default_str();
+  app.add_option("--without", flags.without,
+                 "Rungs not to try: zero-copy, native, multi-buffer, "
+                 "tx-budget, huge-pages, io_uring")
+      ->delimiter(',')
+      ->type_name("RUNG");
+  app.add_flag("--spin", flags.spin, "Never sleep: a whole CPU for a queue");
+  app.add_option("--batch", flags.batch, "Most packets to a turn, 1 to 256")
+      ->capture_default_str();
+  app.add_option("--ring-size", flags.ring_size,
+                 "Entries of RX and TX: a power of two, 64 to 32768")
+      ->capture_default_str();
+  app.add_option("--frames-per-queue", flags.frames_per_queue,
+                 "Frames of each core; 0: as many as it takes")
+      ->capture_default_str();
+  app.add_option("--frame-size", flags.frame_size, "2048 or 4096 bytes")
+      ->capture_default_str();
+  app.add_option("--duration", flags.duration,
+                 "Stop after so many seconds; 0: run until a signal")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--interval", flags.interval,
+                 "Seconds between live lines; 0: none")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_flag("--json", flags.json, "JSON, one object a line");
+  app.add_flag("--force", flags.force,
+               "Even if the rules cut this host off from its own addresses");
+  app.set_config("--config", "", "A TOML file that says what flags say");
+}
+
+Result<EngineOptions> engine_options(const RunFlags& flags,
+                                     const Choice& handler) {
+  EngineOptions options;
+  auto ports = ports_of(flags);
+  if (!ports) return ports.error();
+  options.ports = std::move(*ports);
+  if (flags.queues != "all") {
+    auto queues = parse_number_list("--queues", flags.queues);
+    if (!queues) return queues.error();
+    options.queues = std::move(*queues);
+  }
+  if (flags.cpus != "auto") {
+    auto cpus = parse_number_list("--cpus", flags.cpus);
+    if (!cpus) return cpus.error();
+    options.cpus = std::move(*cpus);
+  }
+  std::vector<std::string> steer = handler.rules();
+  steer.insert(steer.end(), flags.steer.begin(), flags.steer.end());
+  if (steer.empty()) steer.emplace_back("all");
+  auto rules = Rules::steer(steer);
+  if (!rules) return rules.error();
+  options.rules = std::move(*rules);
+  auto mode = mode_of(flags.mode);
+  if (!mode) return mode.error();
+  options.mode = *mode;
+  auto masked = masked_of(flags.without);
+  if (!masked) return masked.error();
+  options.masked = *masked;
+  options.poller.spin = flags.spin;
+  options.poller.batch = flags.batch;
+  options.ring_size = flags.ring_size;
+  options.frames_per_queue = flags.frames_per_queue;
+  options.frame_size = flags.frame_size;
+  options.holds = handler.holds;
+  options.force = flags.force;
+  return options;
+}
+
+}  // namespace app
+}  // namespace sluice

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands: run, with its signals and intervals, and status.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "flags.hpp"
+#include "show.hpp"
+
+namespace sluice::app {
+namespace {
+
+constexpr int kOk = 0;
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+int fail(const Error& error) {
+  fmt::print(stderr, "sluice: {}\n", error.message());
+  return error.code == EINVAL || error.code == E2BIG ? kUsage : kFailed;
+}
+
+// SIGINT and SIGTERM as a descriptor. Blocked before any thread is started, so
+// that none of them takes the signal.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);  // A reader that went away ends the run.
+    fd_ = Fd(::signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  /// Which one came. From here on a second one ends the program at once.
+  std::string take() {
+    signalfd_siginfo info{};
+    if (::read(fd_.get(), &info, sizeof info) != sizeof info) return "signal";
+    ::pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+    return info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
+  }
+
+ private:
+  sigset_t set_{};
+  Fd fd_;
+};
+
+Duration seconds(double count) {
+  return Duration(static_cast<std::int64_t>(count * 1e9));
+}
+
+// From the first live line to the reason to stop.
+std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
+                  Show& show, bool& failed) {
+  const auto answer = [&](std::string_view request) {
+    return request == "status"
+               ? status_json(engine, engine.stats())
+               : std::string("{\"error\":\"unknown request\"}\n");
+  };
+  const Time begin = monotonic_now();
+  const Time end =
+      flags.duration > 0 ? begin + seconds(flags.duration) : Time::never();
+  const bool live = flags.interval > 0;
+  Time next = live ? begin + seconds(flags.interval) : Time::never();
+  Stats before = engine.stats();
+  const int fds[] = {signals.fd()};
+  while (true) {
+    const auto served = engine.serve(std::min(next, end), fds, answer);
+    for (const std::string& line : engine.take_news()) show.news(line);
+    if (served == Engine::Served::readable) return signals.take();
+    if (served == Engine::Served::gone) {
+      failed = true;
+      return "an interface is gone";
+    }
+    const Time now = monotonic_now();
+    if (now >= end) return "duration";
+    if (now >= next) {
+      Stats after = engine.stats();
+      show.interval(before, after);
+      before = std::move(after);
+      next = next + seconds(flags.interval);
+      if (next < now) next = now + seconds(flags.interval);
+    }
+    if (std::ferror(stdout) != 0) return "nobody reads the output";
+  }
+}
+
+int run(const RunFlags& flags, const Choice& handler) {
+  auto options = engine_options(flags, handler);
+  if (!options) return fail(options.error());
+  StopSignals signals;
+  auto engine = Engine::open(std::move(*options));
+  if (!engine) return fail(engine.error());
+  if (auto started = handler.start(**engine); !started) {
+    return fail(started.error());
+  }
+  const auto show = flags.json ? json_show() : text_show();
+  show->started(**engine);
+  bool failed = false;
+  const std::string reason = serve(**engine, flags, signals, *show, failed);
+  (*engine)->stop();
+  const Stats stats = (*engine)->stats();
+  show->ended(stats, (*engine)->report(), reason);
+  if (!stats.ledger().balanced()) {
+    fmt::print(stderr, "sluice: frames do not add up: this is a bug\n");
+    failed = true;
+  }
+  return failed ? kFailed : kOk;
+}
+
+int status(const std::vector<std::string>& named, bool json) {
+  std::vector<std::string> interfaces = named;
+  if (interfaces.empty()) interfaces = Control::owned();
+  if (interfaces.empty()) {
+    fmt::print(stderr, "sluice: nothing runs in this network namespace\n");
+    return kFailed;
+  }
+  for (const std::string& interface : interfaces) {
+    auto answer = Control::ask(interface, "status");
+    if (!answer) return fail(answer.error());
+    if (json) {
+      fmt::print("{}", *answer);
+    } else {
+      fmt::print("{}:\n{}", interface, status_text(*answer));
+    }
+  }
+  return kOk;
+}
+
+// Usage errors end with 2; --help and --version with 0.
+int parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+    return -1;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+}
+
+}  // namespace
+
+int run_one(int argc, char** argv, const Choice& handler) {
+  CLI::App app("A Sluice handler");
+  RunFlags flags;
+  add_run_flags(app, flags);
+  Options options(app);
+  handler.options(options);
+  const int parsed = parse(app, argc, argv);
+  return parsed >= 0 ? parsed : run(flags, handler);
+}
+
+int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
+  CLI::App app("Sluice: steers flows out of a NIC into AF_XDP sockets");
+  app.set_version_flag("--version", "sluice " SLUICE_VERSION);
+  app.require_subcommand(1);
+
+  RunFlags flags;
+  CLI::App* run_app =
+      app.add_subcommand("run", "Take packets from interfaces and handle them");
+  add_run_flags(*run_app, flags);
+  std::string names;
+  for (const Choice& each : handlers) {
+    names += fmt::format("\n  {}: {}", each.name, each.summary);
+    Options options(*run_app->add_option_group("Handler " + each.name));
+    each.options(options);
+  }
+  run_app
+      ->add_option("--handler", flags.handler, "What to do with them:" + names)
+      ->capture_default_str();
+
+  std::vector<std::string> interfaces;
+  bool json = false;
+  CLI::App* status_app =
+      app.add_subcommand("status", "What runs in this network namespace");
+  status_app->add_option("-i,--interface", interfaces, "Only this one")
+      ->type_name("IF");
+  status_app->add_flag("--json", json, "JSON, one object a line");
+
+  const int parsed = parse(app, argc, argv);
+  if (parsed >= 0) return parsed;
+  if (status_app->parsed()) return status(interfaces, json);
+  for (const Choice& each : handlers) {
+    if (each.name == flags.handler) return run(flags, each);
+  }
+  return fail({EINVAL, "--handler", "'" + flags.handler + "'",
+               "It is one of:" + names});
+}
+
+}  // namespace sluice::app

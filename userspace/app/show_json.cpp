@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <unistd.h>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "show.hpp"
+
+namespace sluice::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kSchema = 1;  // Grows when a field changes its meaning or goes.
+
+Json of(const std::vector<Refused>& refused) {
+  Json list = Json::array();
+  for (const Refused& each : refused) {
+    list.push_back({{"rung", each.rung}, {"reason", each.reason}});
+  }
+  return list;
+}
+
+Json of(const Ledger& ledger) {
+  return {{"frames", ledger.frames},
+          {"accounted", ledger.accounted()},
+          {"pool", ledger.pool},
+          {"handlers", ledger.handler},
+          {"chains", ledger.chain},
+          {"receiving", ledger.receiving},
+          {"transmitting", ledger.transmitting},
+          {"astray", ledger.astray}};
+}
+
+Json of(const Count& count) {
+  return {{"packets", count.packets}, {"bytes", count.bytes}};
+}
+
+Json of(const QueueStats& queue) {
+  return {{"port", queue.port},
+          {"queue", queue.queue},
+          {"core", queue.core},
+          {"rx_packets", queue.rx_packets},
+          {"rx_bytes", queue.rx_bytes},
+          {"tx_packets", queue.tx_packets},
+          {"tx_bytes", queue.tx_bytes},
+          {"lost", queue.lost()},
+          {"drops",
+           {{"rx_dropped", queue.kernel.rx_dropped},
+            {"rx_ring_full", queue.kernel.rx_ring_full},
+            {"fill_empty", queue.kernel.fill_empty},
+            {"rx_invalid", queue.rx_invalid},
+            {"rx_broken", queue.rx_broken},
+            {"tx_full", queue.tx_full},
+            {"tx_refused", queue.tx_refused},
+            {"tx_invalid", queue.kernel.tx_invalid}}},
+          {"fill_invalid", queue.kernel.rx_invalid},
+          {"pool_dry", queue.pool_dry},
+          {"tx_stalls", queue.tx_stalls},
+          {"kicks", queue.kicks},
+          {"kick_errors", queue.kick_errors},
+          {"rx_wakes", queue.rx_wakes}};
+}
+
+Json of(const CoreStats& core) {
+  return {{"core", core.core},        {"cpu", core.cpu},
+          {"turns", core.turns},      {"sleeps", core.sleeps},
+          {"busy_ns", core.busy_ns},  {"elapsed_ns", core.elapsed_ns},
+          {"ledger", of(core.ledger)}};
+}
+
+Json of(const PortStats& port) {
+  Json json = {{"port", port.port}, {"interface", port.interface}};
+  if (!port.verdicts) return json;
+  const VerdictCounts& verdicts = port.verdicts->verdicts;
+  json["verdicts"] = {{"steered", of(verdicts.steered)},
+                      {"passed", of(verdicts.passed)},
+                      {"dropped", of(verdicts.dropped)},
+                      {"passed_no_socket", of(verdicts.passed_no_socket)},
+                      {"dropped_no_socket", of(verdicts.dropped_no_socket)}};
+  json["rules"] = Json::array();
+  for (std::size_t i = 0; i < port.rules.size(); ++i) {
+    Json rule = {{"rule", port.rules[i]}};
+    rule.update(of(port.verdicts->rules[i]));
+    json["rules"].push_back(std::move(rule));
+  }
+  return json;
+}
+
+template <class T>
+Json of_all(const std::vector<T>& all) {
+  Json list = Json::array();
+  for (const T& each : all) list.push_back(of(each));
+  return list;
+}
+
+Json of(const Stats& stats) {
+  Json handler = Json::object();
+  for (const auto& each : stats.counters) handler[each.name] = each.value;
+  for (const auto& each : stats.gauges) handler[each.name] = each.value;
+  for (const auto& each : stats.histograms) {
+    handler[each.name] = {{"count", each.count},
+                          {"p50", each.p50},
+                          {"p99", each.p99},
+                          {"p999", each.p999}};
+  }
+  return {{"time_ns", stats.time.ns},      {"queues", of_all(stats.queues)},
+          {"cores", of_all(stats.cores)},  {"ports", of_all(stats.ports)},
+          {"handler", std::move(handler)}, {"ledger", of(stats.ledger())}};
+}
+
+Json of(const Engine& engine) {
+  Json queues = Json::array();
+  for (const QueueGrant& queue : engine.queues()) {
+    const CoreGrant& core = engine.cores()[queue.core];
+    queues.push_back({{"port", queue.port},
+                      {"interface", queue.interface},
+                      {"queue", queue.queue},
+                      {"cpu", core.cpu},
+                      {"mode", to_string(queue.mode)},
+                      {"multi_buffer", queue.multi_buffer},
+                      {"wait", core.wait},
+                      {"ring_size", core.ring_size},
+                      {"frames", core.frames},
+                      {"frame_size", core.frame_size},
+                      {"locked_bytes", core.locked_bytes},
+                      {"huge_pages", core.huge_pages},
+                      {"tx_budget", queue.tx_budget},
+                      {"refused", of(queue.refused)},
+                      {"wait_refused", of(core.refused)}});
+  }
+  Json coverage = Json::array();
+  for (const Coverage& each : engine.coverage()) {
+    coverage.push_back({{"interface", each.interface},
+                        {"queues", each.queues},
+                        {"served", each.served},
+                        {"share", each.share},
+                        {"remedy", each.remedy}});
+  }
+  return {{"queues", std::move(queues)}, {"coverage", std::move(coverage)}};
+}
+
+Json line(const char* type) { return {{"type", type}, {"schema", kSchema}}; }
+
+void put(const Json& json) {
+  fmt::print("{}\n", json.dump());
+  std::fflush(stdout);
+}
+
+class JsonShow : public Show {
+ public:
+  void started(const Engine& engine) override {
+    Json json = line("started");
+    json.update(of(engine));
+    put(json);
+  }
+  void news(const std::string& text) override {
+    Json json = line("event");
+    json["text"] = text;
+    put(json);
+  }
+  void interval(const Stats&, const Stats& after) override {
+    Json json = line("interval");
+    json.update(of(after));
+    put(json);
+  }
+  void ended(const Stats& stats, const Report& report,
+             const std::string& reason) override {
+    Json json = line("ended");
+    json["reason"] = reason;
+    json.update(of(stats));
+    json["report"] = Json::object();
+    for (const auto& each : report.entries()) {
+      json["report"][each.name] = each.value;
+    }
+    put(json);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Show> json_show() { return std::make_unique<JsonShow>(); }
+
+std::string status_json(const Engine& engine, const Stats& stats) {
+  Json json = line("status");
+  json["pid"] = ::getpid();
+  json["granted"] = of(engine);
+  json.update(of(stats));
+  return json.dump() + "\n";
+}
+
+std::string status_text(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded() || !json.contains("pid")) return "";
+  std::string lines =
+      fmt::format("owner: process {}\n", json["pid"].get<int>());
+  for (const Json& queue : json["granted"]["queues"]) {
+    lines += fmt::format("{} queue {}: cpu {}, {}, wait {}\n",
+                         queue["interface"].get<std::string>(),
+                         queue["queue"].get<int>(), queue["cpu"].get<int>(),
+                         queue["mode"].get<std::string>(),
+                         queue["wait"].get<std::string>());
+  }
+  for (const Json& queue : json["queues"]) {
+    lines +=
+        fmt::format("{} queue {}: rx {} packets, tx {} packets, lost {}\n",
+                    queue["port"].get<std::string>(), queue["queue"].get<int>(),
+                    queue["rx_packets"].get<std::uint64_t>(),
+                    queue["tx_packets"].get<std::uint64_t>(),
+                    queue["lost"].get<std::uint64_t>());
+  }
+  for (const Json& port : json["ports"]) {
+    if (!port.contains("rules")) continue;
+    for (const Json& rule : port["rules"]) {
+      lines += fmt::format("{} rule {}: {} packets\n",
+                           port["interface"].get<std::string>(),
+                           rule["rule"].get<std::string>(),
+                           rule["packets"].get<std::uint64_t>());
+    }
+  }
+  lines += fmt::format("frames {} of {}\n",
+                       json["ledger"]["accounted"].get<std::uint64_t>(),
+                       json["ledger"]["frames"].get<std::uint64_t>());
+  return lines;
+}
+
+}  // namespace sluice::app
