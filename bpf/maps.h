@@ -21,8 +21,8 @@ struct rule_list_map {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_RDONLY_PROG);
   __uint(max_entries, 1);
-  __type(key, __u32);
-  /* By size: clang drops the type of a value that only an inner map names. */
+  /* By size: clang drops the types that only an inner map names. */
+  __uint(key_size, sizeof(__u32));
   __uint(value_size, sizeof(struct sluice_rule_list));
 };
 

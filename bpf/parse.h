@@ -12,6 +12,7 @@
 #include <linux/bpf.h> /* First: the helpers need its types. */
 
 #include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -30,6 +31,7 @@ struct facts {
 /* A packet in direct reach. Headers are always in its first buffer: drivers
    fill that before they take another one. */
 struct packet {
+  struct xdp_md* xdp;
   const void* start;
   const void* end;
 };
@@ -61,11 +63,19 @@ static __always_inline void parse_ipv4_port(struct packet packet,
                                             struct facts* facts) {
   const __be16* fragment = (const void*)(ip + 6);
   if (*fragment & bpf_htons(0x1fff)) return;
-  const __u8* transport = ip + 4 * (ip[0] & 0xf);
-  const __be16* port = (const void*)(transport + 2);
-  if ((const void*)(port + 1) > packet.end) return;
+  const __u32 header = 4 * (ip[0] & 0xf);
+  __be16 port;
+  if (header == sizeof(struct iphdr)) {
+    const __be16* direct = (const void*)(ip + sizeof(struct iphdr) + 2);
+    if ((const void*)(direct + 1) > packet.end) return;
+    port = *direct;
+  } else if (bpf_xdp_load_bytes(packet.xdp, ETH_HLEN + header + 2, &port,
+                                sizeof port) != 0) {
+    /* By helper: adding to a packet's pointer needs CAP_PERFMON. */
+    return;
+  }
   facts->seen |= SLUICE_HAS_DST_PORT;
-  facts->dst_port = *port;
+  facts->dst_port = port;
 }
 
 static __always_inline void parse_ipv4(struct packet packet,

@@ -4,7 +4,8 @@
 #include "maps.h"
 #include "parse.h"
 
-/* Filled in by user space before loading, read back by anyone who may. */
+/* Filled in by user space before loading, read back by anyone who may. Not
+   read here: libbpf binds it to the program. */
 const volatile struct sluice_identity identity SEC(".rodata") = {
     .magic = SLUICE_MAGIC,
     .abi_version = SLUICE_ABI_VERSION,
@@ -41,24 +42,33 @@ static __always_inline int matches_rule(const struct sluice_rule* rule,
           (port_differs & names_port)) == 0;
 }
 
-/* The look-up: first matching rule of the list in force. */
-static __always_inline struct decision decide(const struct facts* facts) {
-  struct decision decision = {SLUICE_PASS, SLUICE_PASS, SLUICE_HANDLE_DEFAULT};
+/* The look-up: first matching rule of the list in force. A function of its own
+   in the object too, which keeps the verifier's work and the registers apart.
+ */
+static __noinline void decide(const struct facts* facts,
+                              struct decision* decision) {
+  *decision =
+      (struct decision){SLUICE_PASS, SLUICE_PASS, SLUICE_HANDLE_DEFAULT};
   const __u32 first = 0;
   void* map = bpf_map_lookup_elem(&rules, &first);
-  if (!map) return decision;
+  if (!map) return;
   const struct sluice_rule_list* list = bpf_map_lookup_elem(map, &first);
-  if (!list) return decision;
-  decision.action = list->default_action;
-  for (__u32 i = 0; i < SLUICE_RULES_MAX && i < list->count; ++i) {
-    const struct sluice_rule* rule = &list->rules[i];
-    if (!matches_rule(rule, facts)) continue;
-    decision.action = rule->action;
-    decision.otherwise = rule->otherwise;
-    decision.handle = rule->handle;
-    break;
+  if (!list) return;
+  decision->action = list->default_action;
+  const struct sluice_rule* rule = list->rules;
+  for (__u32 i = 0; i < list->count; ++i) {
+    if (matches_rule(rule, facts)) {
+      decision->action = rule->action;
+      decision->otherwise = rule->otherwise;
+      decision->handle = rule->handle;
+      break;
+    }
+    if (i == SLUICE_RULES_MAX - 1) break;
+    ++rule;
+    /* Keeps clang from indexing: without CAP_PERFMON the verifier takes only
+       constants added to a pointer, and none that leads out of the map. */
+    asm volatile("" : "+r"(rule));
   }
-  return decision;
 }
 
 /* Carries a decision out. The redirect tells whether there was a socket by
@@ -84,13 +94,14 @@ static __always_inline int act(struct xdp_md* xdp, struct decision decision,
 
 SEC("xdp")
 int sluice_steer(struct xdp_md* xdp) {
-  const struct packet packet = {(const void*)(long)xdp->data,
+  const struct packet packet = {xdp, (const void*)(long)xdp->data,
                                 (const void*)(long)xdp->data_end};
-  const __u64 bytes = identity.frags ? bpf_xdp_get_buff_len(xdp)
-                                     : (__u64)(packet.end - packet.start);
+  /* Not end - start: that is only the first buffer, and needs CAP_PERFMON. */
+  const __u64 bytes = bpf_xdp_get_buff_len(xdp);
   struct facts facts = {};
   parse(packet, &facts);
-  const struct decision decision = decide(&facts);
+  struct decision decision;
+  decide(&facts, &decision);
   __u32 verdict;
   const int result = act(xdp, decision, &verdict);
   add(bpf_map_lookup_elem(&verdicts, &verdict), bytes);

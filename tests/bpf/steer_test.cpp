@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The XDP program, run by the kernel on crafted packets: verdicts, counters,
-// live changes, identity. What expressions mean is meaning_test.cpp's.
-#include <fcntl.h>
+// live changes, identity. What expressions mean is judged in meaning_test.cpp.
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,7 +17,6 @@
 namespace {
 
 using sluice::Action;
-using sluice::AttachMode;
 using sluice::Count;
 using sluice::Counts;
 using sluice::Fd;
@@ -301,6 +299,10 @@ TEST_F(SteerTest, AMultiBufferProgramCountsEveryByte) {
 
 TEST_F(SteerTest, TheProgramSaysWhoseItIs) {
   const auto identity = sluice::identity_of(program().id());
+  if (!identity && identity.error().code == EPERM &&
+      !sluice::testing::must_not_skip()) {
+    GTEST_SKIP() << "reading another program's maps needs CAP_SYS_ADMIN";
+  }
   ASSERT_TRUE(identity) << identity.error().message();
   ASSERT_TRUE(*identity);
   EXPECT_EQ((*identity)->magic, SLUICE_MAGIC);
@@ -316,6 +318,7 @@ TEST_F(SteerTest, AnUnloadedProgramIsGone) {
   auto program = Program::load(options);
   ASSERT_TRUE(program);
   const std::uint32_t id = program->id();
+  if (!sluice::identity_of(id)) GTEST_SKIP() << "needs CAP_SYS_ADMIN";
   {
     const Program dies = std::move(*program);
   }
@@ -323,76 +326,6 @@ TEST_F(SteerTest, AnUnloadedProgramIsGone) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   EXPECT_FALSE(sluice::identity_of(id));
-}
-
-// On the loopback interface of a network namespace of our own.
-class AttachTest : public SteerTest {
- protected:
-  static constexpr int kLoopback = 1;
-
-  void SetUp() override {
-    before_ = Fd(open_namespace());
-    SteerTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
-  }
-  void TearDown() override { ASSERT_EQ(setns(before_.get(), CLONE_NEWNET), 0); }
-
- private:
-  static int open_namespace();
-  Fd before_;
-};
-
-int AttachTest::open_namespace() {
-  return open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-}
-
-TEST_F(AttachTest, AttachesAndDetachesByItsOwnLink) {
-  ASSERT_FALSE(program().attached());
-  const auto done = program().attach(kLoopback, AttachMode::generic);
-  ASSERT_TRUE(done) << done.error().message();
-  EXPECT_EQ(program().attached(), AttachMode::generic);
-  const auto there = sluice::attached_program(kLoopback);
-  ASSERT_TRUE(there && *there);
-  EXPECT_EQ((*there)->id, program().id());
-  EXPECT_EQ((*there)->name, "sluice_steer");
-  EXPECT_TRUE((*there)->owner_alive);
-  program().detach();
-  EXPECT_FALSE(program().attached());
-  EXPECT_FALSE(*sluice::attached_program(kLoopback));
-}
-
-TEST_F(AttachTest, ASecondProgramIsToldWhoIsThere) {
-  ASSERT_TRUE(program().attach(kLoopback, AttachMode::generic));
-  ProgramOptions options;
-  auto second = Program::load(options);
-  ASSERT_TRUE(second);
-  const auto refused = second->attach(kLoopback, AttachMode::generic);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, EBUSY);
-  EXPECT_EQ(refused.error().arguments, "lo generic");
-  const std::string& advice = refused.error().advice;
-  EXPECT_NE(advice.find("sluice_steer (id " + std::to_string(program().id())),
-            std::string::npos)
-      << advice;
-  EXPECT_NE(advice.find("owned by process " + std::to_string(getpid())),
-            std::string::npos)
-      << advice;
-  EXPECT_EQ(program().attached(), AttachMode::generic) << "still the first's";
-}
-
-TEST_F(AttachTest, NativeModeOnLoopbackIsRefusedWithTheRemedy) {
-  const auto refused = program().attach(kLoopback, AttachMode::native);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, EOPNOTSUPP);
-  EXPECT_NE(refused.error().advice.find("generic mode"), std::string::npos);
-}
-
-TEST_F(AttachTest, AnInterfaceThatIsNotThereIsRefused) {
-  const auto refused = program().attach(4711, AttachMode::native);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ENODEV);
-  EXPECT_EQ(refused.error().arguments, "interface 4711");
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "program_advice.hpp"
+
+#include <array>
+#include <cerrno>
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace sluice {
+namespace {
+
+// Which of the capabilities for XDP this process has not got.
+std::string missing_capabilities() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+  if (syscall(SYS_capget, &header, data.data()) != 0) return {};
+  const auto has = [&](unsigned capability) {
+    return (data[capability / 32].effective >> (capability % 32) & 1) != 0;
+  };
+  std::string missing;
+  if (!has(CAP_BPF) && !has(CAP_SYS_ADMIN)) missing = "CAP_BPF";
+  if (!has(CAP_NET_ADMIN)) {
+    missing += missing.empty() ? "CAP_NET_ADMIN" : " and CAP_NET_ADMIN";
+  }
+  return missing;
+}
+
+}  // namespace
+
+std::string permission_advice() {
+  const std::string missing = missing_capabilities();
+  if (!missing.empty()) {
+    return "This process lacks " + missing +
+           "; run as root, or: setcap cap_bpf,cap_net_admin,cap_net_raw+ep";
+  }
+  return "The capabilities are there, so a container's seccomp profile, a "
+         "user namespace or kernel lockdown forbids it";
+}
+
+std::string attach_advice(int code, int ifindex, AttachMode mode) {
+  if (code == EBUSY || code == EEXIST) {
+    const auto other = attached_program(ifindex);
+    if (!other || !*other) return "Another program was attached; try again";
+    return "Attached there is " + (*other)->text() +
+           "; stop its owner, or detach it with the tool that attached it";
+  }
+  if (code == EPERM) return permission_advice();
+  if (mode == AttachMode::native && code == EOPNOTSUPP) {
+    return "The driver has no native XDP, or not with these options; "
+           "generic mode works on every interface";
+  }
+  if (code == ERANGE || code == EINVAL) {
+    return "The MTU, of a veth also its peer's, is perhaps too large for XDP "
+           "without multi-buffer, or the driver needs fewer channels";
+  }
+  if (code == ENOSPC) {
+    return "This end of the veth needs as many RX queues as its peer has TX "
+           "queues";
+  }
+  return {};
+}
+
+}  // namespace sluice

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What to tell a person whom the kernel refused a program.
+#pragma once
+
+#include <string>
+
+#include <sluice/program.hpp>
+
+namespace sluice {
+
+/// For EPERM: which capability is missing, or what else may forbid it.
+[[nodiscard]] std::string permission_advice();
+
+/// For errno `code` of attaching: who is there already, or the remedy. Empty if
+/// nothing is known.
+[[nodiscard]] std::string attach_advice(int code, int ifindex, AttachMode mode);
+
+}  // namespace sluice
