@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <sluice/parse.hpp>
 #include <span>
 #include <string>
@@ -80,15 +81,19 @@ inline std::vector<Bytes> samples() {
 // What a socket with checksum offload leaves in the field: the pseudo-header,
 // not complemented.
 inline void unfinish(const Layers& layers) {
-  be16& field = layers.udp() ? layers.udp()->checksum : layers.tcp()->checksum;
   const auto length = static_cast<std::uint32_t>(layers.segment().size());
-  field = (layers.ipv4() ? pseudo_header_sum(layers.ipv4()->source,
-                                             layers.ipv4()->destination,
-                                             layers.protocol(), length)
-                         : pseudo_header_sum(layers.ipv6()->source,
-                                             layers.ipv6()->destination,
-                                             layers.protocol(), length))
+  be16 sum = 0;
+  if (const Ipv4* ip = layers.ipv4()) {
+    sum = pseudo_header_sum(ip->source, ip->destination, layers.protocol(),
+                            length)
               .folded();
+  } else if (const Ipv6* ip6 = layers.ipv6()) {
+    sum = pseudo_header_sum(ip6->source, ip6->destination, layers.protocol(),
+                            length)
+              .folded();
+  }
+  if (Udp* udp = layers.udp()) udp->checksum = sum;
+  if (Tcp* tcp = layers.tcp()) tcp->checksum = sum;
 }
 
 }  // namespace sluice::testing

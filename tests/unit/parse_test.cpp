@@ -318,7 +318,7 @@ TEST(ParseTest, TruncationAtEveryLengthReadsNothingBeyond) {
     for (std::size_t size = 0; size <= sample.size(); ++size) {
       // On the heap to its last byte, so that ASan sees any byte too many.
       const auto exact = std::make_unique<std::byte[]>(size);
-      std::copy_n(sample.begin(), size, exact.get());
+      std::ranges::copy(std::span(sample).first(size), exact.get());
       const Layers layers = parse(std::span(exact.get(), size));
       if (size == sample.size()) {
         EXPECT_EQ(layers.shape(), full);
@@ -340,7 +340,7 @@ TEST(ParseTest, RandomDamageReadsNothingBeyond) {
     for (int round = 0; round < 3000; ++round) {
       const std::size_t size = random() % (sample.size() + 1);
       const auto exact = std::make_unique<std::byte[]>(size);
-      std::copy_n(sample.begin(), size, exact.get());
+      std::ranges::copy(std::span(sample).first(size), exact.get());
       for (int i = 0; i < 4 && size > 12; ++i) {
         exact[12 + random() % (size - 12)] = static_cast<std::byte>(random());
       }
