@@ -115,19 +115,16 @@ void Engine::post_all(Event::Kind kind) {
   }
 }
 
+// On all ports or on none.
 Result<void> Engine::set_rules(const Rules& rules) {
   for (const auto& port : ports_) {
-    if (!options_.force) {
-      auto used = in_use(port->device.name);
-      if (!used) return used.error();
-      const auto cut = cut_off(rules, *used);
-      if (!cut.empty()) {
-        return Error{EPERM, "rules", "for " + port->device.name, cut.front()};
-      }
-    }
+    if (auto safe = check_cut_off(port->device.name, rules); !safe) return safe;
   }
-  for (const auto& port : ports_) {
-    if (auto set = port->program->set_rules(rules); !set) return set;
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    auto set = ports_[i]->program->set_rules(rules);
+    if (set) continue;
+    while (i-- > 0) (void)ports_[i]->program->set_rules(options_.rules);
+    return set;
   }
   options_.rules = rules;
   return {};

@@ -119,21 +119,24 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
   if (!claim) return claim.error();
   port->claim = std::move(*claim);
 
-  if (!options_.force) {
-    auto used = in_use(options.interface);
-    if (!used) return used.error();
-    const auto cut = cut_off(options_.rules, *used);
-    if (!cut.empty()) {
-      std::string all;
-      for (const std::string& each : cut)
-        all += (all.empty() ? "" : " ") + each;
-      return Error{EPERM, "rules", "for " + options.interface,
-                   all + " Narrow the rules with --steer, or say --force."};
-    }
+  if (auto safe = check_cut_off(options.interface, options_.rules); !safe) {
+    return safe;
   }
   if (auto attached = attach(*port); !attached) return attached;
   ports_.push_back(std::move(port));
   return {};
+}
+
+Result<void> Engine::check_cut_off(const std::string& interface,
+                                   const Rules& rules) const {
+  if (options_.force) return {};
+  auto used = in_use(interface);
+  if (!used) return used.error();
+  std::string all;
+  for (const std::string& each : cut_off(rules, *used)) all += each + " ";
+  if (all.empty()) return {};
+  return Error{EPERM, "rules", "for " + interface,
+               all + "Narrow the rules with --steer, or say --force."};
 }
 
 Result<void> Engine::attach(PortState& port) {
@@ -377,6 +380,9 @@ Result<Socket> Engine::open_socket(PortState& port, CoreState& core,
   grant.refused = port.refused;
 
   const bool native = port.attached == AttachMode::native;
+  if (!native && options_.mode == Mode::automatic) {
+    grant.refused.push_back({"zero-copy", "It needs the native mode."});
+  }
   if (native && options_.mode != Mode::copy) {
     if (options_.masked.zero_copy) {
       grant.refused.push_back({"zero-copy", "It was masked."});

@@ -15,15 +15,11 @@ std::string described(const SocketOptions& options) {
   return options.interface + " queue " + std::to_string(options.queue);
 }
 
-// One ring: its size is set, then it is mapped. `page` is its mmap offset.
+// Maps one ring of `size` entries. `page` is its mmap offset.
 template <class T>
-Result<Mapping> make_ring(int fd, int option, std::uint32_t size, long page,
-                          const xdp_ring_offset& at, const char* name,
-                          RingMemory<T>& ring) {
-  if (::setsockopt(fd, SOL_XDP, option, &size, sizeof size) != 0) {
-    return Error::last("setsockopt(XDP ring size)",
-                       std::string(name) + " " + std::to_string(size));
-  }
+Result<Mapping> map_ring(int fd, std::uint32_t size, long page,
+                         const xdp_ring_offset& at, const char* name,
+                         RingMemory<T>& ring) {
   auto mapping = Mapping::shared(fd, at.desc + size * sizeof(T), page, name);
   if (!mapping) return mapping.error();
   std::byte* base = mapping->bytes().data();
@@ -77,7 +73,9 @@ Result<Socket> Socket::open(const SocketOptions& options, const Umem& umem) {
                      ? "This kernel was built without CONFIG_XDP_SOCKETS."
                      : ""};
   }
-  if (auto made = socket.make_rings(options, umem); !made) return made.error();
+  if (auto r = socket.register_umem(options, umem); !r) return r.error();
+  if (auto r = socket.size_rings(options); !r) return r.error();
+  if (auto r = socket.map_rings(options); !r) return r.error();
 
   ProducerRing<std::uint64_t> fill(socket.rings_.fill);
   socket.lent_ = options.ring_size;
@@ -87,52 +85,82 @@ Result<Socket> Socket::open(const SocketOptions& options, const Umem& umem) {
   }
   fill.submit(socket.lent_);
 
-  if (auto bound = socket.bind(options); !bound) return bound.error();
-  if (auto read = socket.read_back(options); !read) return read.error();
+  if (auto r = socket.bind(options); !r) return r.error();
+  if (auto r = socket.read_mode(options); !r) return r.error();
+  if (auto r = socket.prove_tx(options); !r) return r.error();
   return socket;
 }
 
-Result<void> Socket::make_rings(const SocketOptions& options,
-                                const Umem& umem) {
-  const int fd = fd_.get();
+Result<Socket> Socket::adopt(Fd fd, const SocketOptions& options,
+                             std::uint32_t lent) {
+  Socket socket;
+  socket.fd_ = std::move(fd);
+  socket.lent_ = lent;
+  if (auto r = socket.map_rings(options); !r) return r.error();
+  if (auto r = socket.read_mode(options); !r) return r.error();
+  return socket;
+}
+
+Result<void> Socket::register_umem(const SocketOptions& options,
+                                   const Umem& umem) {
   xdp_umem_reg registration{};
   registration.addr = reinterpret_cast<std::uint64_t>(umem.bytes().data());
   registration.len = umem.bytes().size();
   registration.chunk_size = umem.frame_size();
-  if (::setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &registration,
-                   sizeof registration) != 0) {
-    const int error = errno;
-    return Error{error, "setsockopt(XDP_UMEM_REG)",
-                 described(options) + ", " +
-                     std::to_string(registration.len >> 10) + " KiB",
-                 error == ENOBUFS
-                     ? "The memory may not be locked: grant CAP_IPC_LOCK or "
-                       "raise `ulimit -l`, or lower --frames-per-queue."
-                     : ""};
+  if (::setsockopt(fd_.get(), SOL_XDP, XDP_UMEM_REG, &registration,
+                   sizeof registration) == 0) {
+    return {};
   }
-  // Before the offsets are asked for, no ring is there; their layout is fixed.
-  xdp_mmap_offsets offsets{};
-  socklen_t length = sizeof offsets;
-  if (::getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &length) != 0) {
+  const int error = errno;
+  return Error{error, "setsockopt(XDP_UMEM_REG)",
+               described(options) + ", " +
+                   std::to_string(registration.len >> 10) + " KiB",
+               error == ENOBUFS
+                   ? "The memory may not be locked: grant CAP_IPC_LOCK or "
+                     "raise `ulimit -l`, or lower --frames-per-queue."
+                   : ""};
+}
+
+// FILL has twice what RX has, so that it never looks full while the kernel's
+// index is on its way to us.
+Result<void> Socket::size_rings(const SocketOptions& options) {
+  const std::pair<int, std::uint32_t> sizes[] = {
+      {XDP_UMEM_FILL_RING, 2 * options.ring_size},
+      {XDP_UMEM_COMPLETION_RING, options.ring_size},
+      {XDP_RX_RING, options.ring_size},
+      {XDP_TX_RING, options.ring_size}};
+  for (const auto& [option, size] : sizes) {
+    if (::setsockopt(fd_.get(), SOL_XDP, option, &size, sizeof size) != 0) {
+      return Error::last("setsockopt(XDP ring size)",
+                         described(options) + ", " + std::to_string(size));
+    }
+  }
+  return {};
+}
+
+Result<void> Socket::map_rings(const SocketOptions& options) {
+  const int fd = fd_.get();
+  const std::uint32_t size = options.ring_size;
+  xdp_mmap_offsets at{};
+  socklen_t length = sizeof at;
+  if (::getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &at, &length) != 0) {
     return Error::last("getsockopt(XDP_MMAP_OFFSETS)", described(options));
   }
-  auto fill = make_ring(fd, XDP_UMEM_FILL_RING, 2 * options.ring_size,
-                        static_cast<long>(XDP_UMEM_PGOFF_FILL_RING), offsets.fr,
-                        "FILL", rings_.fill);
+  auto fill =
+      map_ring(fd, 2 * size, static_cast<long>(XDP_UMEM_PGOFF_FILL_RING), at.fr,
+               "FILL", rings_.fill);
   if (!fill) return fill.error();
-  fill_map_ = std::move(*fill);
-  auto completion = make_ring(fd, XDP_UMEM_COMPLETION_RING, options.ring_size,
-                              static_cast<long>(XDP_UMEM_PGOFF_COMPLETION_RING),
-                              offsets.cr, "COMPLETION", rings_.completion);
+  auto completion =
+      map_ring(fd, size, static_cast<long>(XDP_UMEM_PGOFF_COMPLETION_RING),
+               at.cr, "COMPLETION", rings_.completion);
   if (!completion) return completion.error();
-  completion_map_ = std::move(*completion);
-  auto rx = make_ring(fd, XDP_RX_RING, options.ring_size, XDP_PGOFF_RX_RING,
-                      offsets.rx, "RX", rings_.rx);
+  auto rx = map_ring(fd, size, XDP_PGOFF_RX_RING, at.rx, "RX", rings_.rx);
   if (!rx) return rx.error();
-  rx_map_ = std::move(*rx);
-  auto tx = make_ring(fd, XDP_TX_RING, options.ring_size, XDP_PGOFF_TX_RING,
-                      offsets.tx, "TX", rings_.tx);
+  auto tx = map_ring(fd, size, XDP_PGOFF_TX_RING, at.tx, "TX", rings_.tx);
   if (!tx) return tx.error();
+  fill_map_ = std::move(*fill);
+  completion_map_ = std::move(*completion);
+  rx_map_ = std::move(*rx);
   tx_map_ = std::move(*tx);
   return {};
 }
@@ -167,29 +195,32 @@ Result<void> Socket::bind(const SocketOptions& options) {
   }
 }
 
-Result<void> Socket::read_back(const SocketOptions& options) {
+Result<void> Socket::read_mode(const SocketOptions& options) {
   xdp_options granted{};
   socklen_t length = sizeof granted;
   if (::getsockopt(fd_.get(), SOL_XDP, XDP_OPTIONS, &granted, &length) != 0) {
     return Error::last("getsockopt(XDP_OPTIONS)", described(options));
   }
   zero_copy_ = (granted.flags & XDP_OPTIONS_ZEROCOPY) != 0;
-  if (!zero_copy_ && options.tx_budget > 0) {
-    const std::uint32_t budget = std::min(options.tx_budget, options.ring_size);
-    if (::setsockopt(fd_.get(), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget,
-                     sizeof budget) == 0) {
-      tx_budget_ = budget;
-    }
-  }
-  // Some drivers bind and then refuse to send: told now, not at the first
-  // packet. An interface that is down is no such case.
-  if (::sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) != 0 &&
-      errno != EAGAIN && errno != EBUSY && errno != ENOBUFS &&
-      errno != ENETDOWN) {
-    return Error::last("sendto(AF_XDP)", described(options),
-                       "The driver bound the queue, but can't send on it.");
+  if (zero_copy_ || options.tx_budget == 0) return {};
+  const std::uint32_t budget = std::min(options.tx_budget, options.ring_size);
+  if (::setsockopt(fd_.get(), SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget,
+                   sizeof budget) == 0) {
+    tx_budget_ = budget;
   }
   return {};
+}
+
+// Some drivers bind a queue and then refuse to send on it: told now, not at the
+// first packet. An interface that is down is no such case.
+Result<void> Socket::prove_tx(const SocketOptions& options) {
+  if (::sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) == 0 ||
+      errno == EAGAIN || errno == EBUSY || errno == ENOBUFS ||
+      errno == ENETDOWN) {
+    return {};
+  }
+  return Error::last("sendto(AF_XDP)", described(options),
+                     "The driver bound the queue, but can't send on it.");
 }
 
 Result<SocketStatistics> Socket::statistics() const {

@@ -52,7 +52,8 @@ struct Choice {
   std::string summary;
   std::uint32_t holds = 0;
   std::function<void(Options&)> options;
-  /// Rules that the handler itself needs steered, as expressions.
+  /// What the handler itself needs steered, as expressions; empty where it has
+  /// no such wish, and gets everything unless --steer says otherwise.
   std::function<std::vector<std::string>()> rules;
   std::function<Result<void>(Engine&)> start;
 };
@@ -69,13 +70,9 @@ template <Handler H>
       H::Config::options(options, *config);
     }
   };
-  choice.rules = [config]() -> std::vector<std::string> {
-    if constexpr (requires { H::rules(*config); }) {
-      return H::rules(*config);
-    } else {
-      return {};
-    }
-  };
+  if constexpr (requires { H::rules(*config); }) {
+    choice.rules = [config] { return H::rules(*config); };
+  }
   choice.start = [config](Engine& engine) { return engine.start<H>(*config); };
   return choice;
 }

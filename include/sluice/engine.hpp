@@ -198,6 +198,8 @@ class Engine {
   explicit Engine(EngineOptions options);
   Result<void> set_up();
   Result<void> set_up_port(const PortOptions& port);
+  Result<void> check_cut_off(const std::string& interface,
+                             const Rules& rules) const;
   Result<void> attach(PortState& port);
   Result<void> choose_queues();
   Result<void> choose_cpus();

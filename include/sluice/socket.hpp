@@ -47,6 +47,13 @@ class Socket {
   [[nodiscard]] static Result<Socket> open(const SocketOptions& options,
                                            const Umem& umem);
 
+  /// Goes on with a bound socket received from another process, which no longer
+  /// uses it. `options.ring_size` is what it was made with; `lent` is how many
+  /// frames the kernel has for receiving (Port::receiving() of the giver).
+  /// System calls: getsockopt(2), mmap(2).
+  [[nodiscard]] static Result<Socket> adopt(Fd fd, const SocketOptions& options,
+                                            std::uint32_t lent);
+
   Socket(Socket&&) = default;
   Socket& operator=(Socket&&) = default;
   /// Unmaps the rings, then closes: a ring left mapped would keep the queue
@@ -55,7 +62,7 @@ class Socket {
 
   [[nodiscard]] PortRings rings() const noexcept { return rings_; }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
-  /// Frames given to FILL by open().
+  /// Frames that the kernel had for receiving from the start.
   [[nodiscard]] std::uint32_t lent() const noexcept { return lent_; }
   /// What the kernel granted, read back (XDP_OPTIONS).
   [[nodiscard]] bool zero_copy() const noexcept { return zero_copy_; }
@@ -67,9 +74,12 @@ class Socket {
 
  private:
   Socket() = default;
-  Result<void> make_rings(const SocketOptions& options, const Umem& umem);
+  Result<void> register_umem(const SocketOptions& options, const Umem& umem);
+  Result<void> size_rings(const SocketOptions& options);
+  Result<void> map_rings(const SocketOptions& options);
   Result<void> bind(const SocketOptions& options);
-  Result<void> read_back(const SocketOptions& options);
+  Result<void> read_mode(const SocketOptions& options);
+  Result<void> prove_tx(const SocketOptions& options);
 
   Fd fd_;
   Mapping fill_map_, rx_map_, tx_map_, completion_map_;

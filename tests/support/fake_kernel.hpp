@@ -13,12 +13,14 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <sluice/core.hpp>
 #include <sluice/kernel.hpp>
 #include <sluice/poller.hpp>
 #include <sluice/port.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace sluice::test {
@@ -58,6 +60,7 @@ struct HandPort {
   HandRing<xdp_desc> tx;
   HandRing<std::uint64_t> completion;
   std::vector<std::vector<std::byte>> wire;  // What was transmitted.
+  std::vector<xdp_desc> sent;                // All descriptors taken from TX.
   std::deque<int> kick_results;              // Errno of the next kicks.
   std::uint32_t budget = 32;                 // Descriptors taken by a kick.
   std::uint32_t kicks = 0;
@@ -96,7 +99,9 @@ class FakeKernel : public Kernel {
         p.fill.pop() & ~static_cast<std::uint64_t>(frame_size_ - 1);
     const std::uint64_t addr = frame + Packet::kHeadroom;
     assert(bytes.size() <= frame_size_ - Packet::kHeadroom);
-    std::memcpy(&umem_[addr], bytes.data(), bytes.size());
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      write_raw(&umem_[addr + i], bytes[i]);
+    }
     p.rx.push({addr, static_cast<std::uint32_t>(bytes.size()), options});
     return true;
   }
@@ -116,11 +121,12 @@ class FakeKernel : public Kernel {
     if (!p.kick_results.empty()) {
       const int result = p.kick_results.front();
       p.kick_results.pop_front();
-      if (result != 0 && result != EBUSY) return result;
+      if (result == EBUSY && p.tx.used() > 0) refuse(p);
+      if (result != 0) return result;
     }
     for (std::uint32_t n = 0; n < p.budget && p.tx.used() > 0; ++n) {
       if (p.completes && p.completion.full()) break;
-      take(p);
+      if (!take(p)) return 0;  // As Linux: stops behind it, and says nothing.
     }
     return p.tx.used() > 0 ? EAGAIN : 0;
   }
@@ -133,8 +139,12 @@ class FakeKernel : public Kernel {
     last_deadline = deadline;
     last_watched = watched;
     if (deadline > clock) clock = deadline;
+    if (on_wait) on_wait();
   }
-  [[nodiscard]] Time now() noexcept override { return clock; }
+  [[nodiscard]] Time now() noexcept override {
+    clock = clock + step;
+    return clock;
+  }
   [[nodiscard]] bool next_event(Event& event) noexcept override {
     if (events.empty()) return false;
     event = events.front();
@@ -147,10 +157,16 @@ class FakeKernel : public Kernel {
   std::uint32_t last_watched = 0;
   std::uint32_t waits = 0;
   std::deque<Event> events;
+  Duration step{0};               // How far the clock goes by being read.
+  std::function<void()> on_wait;  // While the loop sleeps.
 
  private:
-  void take(HandPort& p) {
+  // Completed, never sent: what EBUSY means.
+  void refuse(HandPort& p) { p.completion.push(p.tx.pop().addr); }
+
+  bool take(HandPort& p) {
     const xdp_desc desc = p.tx.pop();
+    p.sent.push_back(desc);
     const bool valid = desc.len > 0 && desc.addr < umem_.size() &&
                        (desc.addr % frame_size_) + desc.len <= frame_size_;
     if (valid) {
@@ -164,6 +180,7 @@ class FakeKernel : public Kernel {
     } else {
       p.in_flight.push_back(desc.addr);
     }
+    return valid;
   }
 
   // The kernel may read what checked builds have poisoned for us.
@@ -173,6 +190,13 @@ class FakeKernel : public Kernel {
   static std::byte
   raw(const std::byte* at) {
     return *at;
+  }
+#if defined(__clang__) || defined(__GNUC__)
+  __attribute__((no_sanitize("address"), noinline))
+#endif
+  static void
+  write_raw(std::byte* at, std::byte value) {
+    *at = value;
   }
 
   std::span<std::byte> umem_;

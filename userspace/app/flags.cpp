@@ -155,9 +155,13 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
     if (!cpus) return cpus.error();
     options.cpus = std::move(*cpus);
   }
-  std::vector<std::string> steer = handler.rules();
-  steer.insert(steer.end(), flags.steer.begin(), flags.steer.end());
-  if (steer.empty()) steer.emplace_back("all");
+  std::vector<std::string> steer = flags.steer;
+  if (handler.rules) {
+    const std::vector<std::string> own = handler.rules();
+    steer.insert(steer.begin(), own.begin(), own.end());
+  } else if (steer.empty()) {
+    steer.emplace_back("all");
+  }
   auto rules = Rules::steer(steer);
   if (!rules) return rules.error();
   options.rules = std::move(*rules);

@@ -20,9 +20,14 @@ constexpr int kOk = 0;
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 
-int fail(const Error& error) {
+int fail(const Error& error, int code) {
   fmt::print(stderr, "sluice: {}\n", error.message());
-  return error.code == EINVAL || error.code == E2BIG ? kUsage : kFailed;
+  return code;
+}
+
+// What only the interface could tell to be wrong is wrong usage all the same.
+int fail(const Error& error) {
+  return fail(error, error.code == EINVAL ? kUsage : kFailed);
 }
 
 // SIGINT and SIGTERM as a descriptor. Blocked before any thread is started, so
@@ -93,7 +98,7 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
 
 int run(const RunFlags& flags, const Choice& handler) {
   auto options = engine_options(flags, handler);
-  if (!options) return fail(options.error());
+  if (!options) return fail(options.error(), kUsage);
   StopSignals signals;
   auto engine = Engine::open(std::move(*options));
   if (!engine) return fail(engine.error());
