@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <sluice/handler.hpp>
+#include <sluice/rules.hpp>
 #include <sluice/services/echo.hpp>
 #include <string>
 #include <string_view>
@@ -219,6 +220,19 @@ TEST(EchoTest, RulesNameEverythingThatTheHostNeeds) {
                 "ip6 and dst host 2001:db8::12:3456:789a",
                 "ip6 and dst host 2001:db8::3456:789a",
             }));
+}
+
+TEST(EchoTest, RulesAreOfTheRuleLanguage) {
+  for (const std::string& rule : Echo::rules(kHost)) {
+    EXPECT_TRUE(Rules::parse("steer " + rule)) << rule;
+  }
+  // What is no address is not lost, but refused: no rule would steer all.
+  const auto wrong =
+      Echo::rules({.addresses = {"1.2.3"}, .ports = {}, .mac = {}});
+  ASSERT_FALSE(wrong.empty());
+  for (const std::string& rule : wrong) {
+    EXPECT_FALSE(Rules::parse("steer " + rule)) << rule;
+  }
 }
 
 TEST(EchoTest, WrongConfigIsRefusedWithTheRemedy) {
