@@ -74,7 +74,7 @@ Bytes ip(unsigned protocol, const Bytes& from, const Bytes& to,
 Bytes ports(unsigned from, unsigned to, std::size_t header) {
   Bytes bytes;
   put(bytes, {from >> 8, from & 0xff, to >> 8, to & 0xff});
-  bytes.resize(header);
+  put(bytes, Bytes(header - bytes.size()));
   return bytes;
 }
 

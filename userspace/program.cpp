@@ -340,14 +340,9 @@ Result<Action> Program::run_on(std::span<const std::byte> packet) const {
     return failed(done, "bpf(PROG_TEST_RUN)",
                   std::to_string(packet.size()) + " bytes");
   }
-  switch (options.retval) {
-    case XDP_PASS:
-      return Action::pass;
-    case XDP_DROP:
-      return Action::drop;
-    case XDP_REDIRECT:
-      return Action::steer;
-  }
+  if (options.retval == XDP_PASS) return Action::pass;
+  if (options.retval == XDP_DROP) return Action::drop;
+  if (options.retval == XDP_REDIRECT) return Action::steer;
   return failed(EPROTO, "bpf(PROG_TEST_RUN)",
                 "verdict " + std::to_string(options.retval));
 }
