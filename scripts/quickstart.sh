@@ -45,7 +45,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts/setup.sh
 say "building"
-scripts/build.sh release sluice-cli traffic | tail -n 1
+scripts/build.sh release sluice_cli traffic | tail -n 1
 
 name=sq$$  # Unique while this runs; interface names stay short.
 near=10.203.0.1 near6=fd00:203::1        # The kernel's, at end a.
@@ -74,17 +74,18 @@ trap clean_up EXIT
 trap 'echo "quickstart: interrupted" >&2; exit 130' INT
 trap 'echo "quickstart: ended" >&2; exit 143' TERM HUP
 
-inside() {  # inside END COMMAND...
-  nsenter --net="/run/netns/$name-$1" -- "${@:2}"
-}
+# Prefixes of commands, not functions: what runs in the background is then the
+# command itself, which a signal reaches.
+at_a=(nsenter "--net=/run/netns/$name-a" --)
+at_b=(nsenter "--net=/run/netns/$name-b" --)
 
 start_sluice() {  # start_sluice HANDLER FLAGS...
   local tries=100
   echo "    sluice run -i $name-a --handler $*"
-  inside a "$program" run -i "$name-a" --queues 0,1 --handler "$@" --json \
+  "${at_a[@]}" "$program" run -i "$name-a" --queues 0,1 --handler "$@" --json \
     >"$work/$1.json" 2>"$work/$1.err" &
   sluice_pid=$!
-  until grep -q '"kind":"start"' "$work/$1.json"; do
+  until grep -q '"type":"started"' "$work/$1.json"; do
     if ! kill -0 "$sluice_pid" 2>/dev/null || ((tries-- <= 0)); then
       cat "$work/$1.err" >&2
       fail "sluice run --handler $1 did not start"
@@ -107,7 +108,7 @@ stop_sluice() {  # stop_sluice HANDLER
 pings() {  # pings ADDRESS...
   local address
   for address in "$@"; do
-    inside b ping -q -c 20 -i 0.01 -W 1 "$address" >"$work/ping" ||
+    "${at_b[@]}" ping -q -c 20 -i 0.01 -W 1 "$address" >"$work/ping" ||
       fail "ping $address: $(grep -o '[0-9]* packets.*' "$work/ping")"
     echo "    $address: $(grep -o '[0-9]* packets.*loss' "$work/ping")"
   done
@@ -116,13 +117,13 @@ pings() {  # pings ADDRESS...
 # Datagrams to the handler, and TCP to the kernel, at the same time. The small
 # receive window keeps TCP's bursts within the 256 entries of a veth queue.
 traffic() {  # traffic HANDLER PORT ADDRESS,ADDRESS
-  inside a "$traffic" tcp-serve --bind "$near" --port 5001 \
+  "${at_a[@]}" "$traffic" tcp-serve --bind "$near" --port 5001 \
     --receive-bytes 65536 --timeout 20 >"$work/serve" 2>&1 &
   serve_pid=$!
-  inside b "$traffic" tcp-send --to "$near" --port 5001 --bytes 50M \
+  "${at_b[@]}" "$traffic" tcp-send --to "$near" --port 5001 --bytes 50M \
     --timeout 20 >"$work/send" 2>&1 &
   send_pid=$!
-  inside b "$traffic" udp --to "$3" --port "$2" --count "$count" --flows 256 \
+  "${at_b[@]}" "$traffic" udp --to "$3" --port "$2" --count "$count" --flows 256 \
     --window 64 --size 64 --timeout 20 --json >"$work/$1.udp" ||
     fail "$1: not every datagram came back: $(cat "$work/$1.udp")"
   wait "$send_pid" || fail "TCP through the kernel: $(cat "$work/send")"
@@ -136,7 +137,7 @@ traffic() {  # traffic HANDLER PORT ADDRESS,ADDRESS
 veth_drops() {
   local end
   for end in a b; do
-    inside "$end" ethtool -S "$name-$end" |
+    nsenter --net="/run/netns/$name-$end" -- ethtool -S "$name-$end" |
       awk -v at="$name-$end" '/drop|err/ && $2 > 0 {print at, $1, $2}'
     ip -n "$name-$end" -s -s link show dev "$name-$end" |
       awk -v at="$name-$end" '
