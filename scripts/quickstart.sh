@@ -45,14 +45,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts/setup.sh
 say "building"
-scripts/build.sh release sluice_cli traffic | tail -n 1
+scripts/build.sh release sluice_cli traffic | tail -n 1 | sed 's/^/    /'
 
 name=sq$$  # Unique while this runs; interface names stay short.
 near=10.203.0.1 near6=fd00:203::1        # The kernel's, at end a.
 own=10.203.0.100 own6=fd00:203::100      # The echo handler's own.
 program=build/release/sluice traffic=build/release/traffic
 work=$(mktemp -d)
-sluice_pid='' serve_pid='' send_pid=''
+sluice_pid='' serve_pid='' send_pid='' udp_pid=''
 
 # Ends one of our children: politely, then for good.
 end_child() {
@@ -66,7 +66,9 @@ end_child() {
 clean_up() {
   local pid
   trap '' INT TERM
-  for pid in "$sluice_pid" "$serve_pid" "$send_pid"; do end_child "$pid"; done
+  for pid in "$udp_pid" "$send_pid" "$serve_pid" "$sluice_pid"; do
+    end_child "$pid"
+  done
   scripts/veth.sh down --name "$name"
   rm -rf "$work"
 }
@@ -81,7 +83,9 @@ at_b=(nsenter "--net=/run/netns/$name-b" --)
 
 start_sluice() {  # start_sluice HANDLER FLAGS...
   local tries=100
-  echo "    sluice run -i $name-a --handler $*"
+  # As one would type it: quotes only where they are needed.
+  echo "    sluice run -i $name-a --handler ${*@Q}" |
+    sed "s/'\([[:alnum:].:_-]*\)'/\1/g"
   "${at_a[@]}" "$program" run -i "$name-a" --queues 0,1 --handler "$@" --json \
     >"$work/$1.json" 2>"$work/$1.err" &
   sluice_pid=$!
@@ -123,9 +127,14 @@ traffic() {  # traffic HANDLER PORT ADDRESS,ADDRESS
   "${at_b[@]}" "$traffic" tcp-send --to "$near" --port 5001 --bytes 50M \
     --timeout 20 >"$work/send" 2>&1 &
   send_pid=$!
-  "${at_b[@]}" "$traffic" udp --to "$3" --port "$2" --count "$count" --flows 256 \
-    --window 64 --size 64 --timeout 20 --json >"$work/$1.udp" ||
+  # In the background too: a shell that waits can be interrupted.
+  "${at_b[@]}" "$traffic" udp --to "$3" --port "$2" --count "$count" \
+    --flows 256 --window 64 --size 64 --timeout 20 --json \
+    >"$work/$1.udp" 2>&1 &
+  udp_pid=$!
+  wait "$udp_pid" ||
     fail "$1: not every datagram came back: $(cat "$work/$1.udp")"
+  udp_pid=''
   wait "$send_pid" || fail "TCP through the kernel: $(cat "$work/send")"
   send_pid=''
   wait "$serve_pid" || fail "TCP through the kernel: $(cat "$work/serve")"

@@ -11,29 +11,21 @@ the file SUMS. Exits 1, with the reason, where something is lost or wrong.
 import json
 import sys
 
-# Every way to lose a packet, by the name it has in --json.
-LOSSES = ("rx_invalid", "rx_broken", "tx_full", "tx_refused")
-KERNEL_LOSSES = ("rx_dropped", "rx_invalid", "tx_invalid", "rx_ring_full",
-                 "fill_empty")
-
-
-def last_total(path):
-    """The object of kind "total", or None."""
+def last_object(path):
+    """The totals at the end of a run, or None."""
     total = None
     with open(path, encoding="utf-8") as file:
         for line in file:
             if line.strip():
                 entry = json.loads(line)
-                if entry.get("kind") == "total":
+                if entry.get("type") == "ended":
                     total = entry
     return total
 
 
 def losses(queue):
     """{name: count} of what a queue lost; empty if nothing."""
-    lost = {name: queue[name] for name in LOSSES}
-    lost.update({"xsk " + name: queue["kernel"][name]
-                 for name in KERNEL_LOSSES})
+    lost = {**queue["drops"], "fill_invalid": queue["fill_invalid"]}
     return {name: count for name, count in lost.items() if count}
 
 
@@ -68,7 +60,7 @@ def main():
         print(__doc__.strip(), file=sys.stderr)
         return 2
     run_path, udp_path, count, sums = sys.argv[1:]
-    total = last_total(run_path)
+    total = last_object(run_path)
     if total is None:
         print("no totals in what sluice run printed", file=sys.stderr)
         return 1

@@ -9,7 +9,8 @@ usage: scripts/setup.sh [--check|--list]
 
 Installs what is missing of the Debian 12 packages that Sluice needs; says
 what and why first. Quiet when nothing is missing. Uses sudo unless root.
-On another system it prints the names and stops.
+On another system it prints the names and stops; once they are installed by
+hand, SLUICE_SKIP_SETUP=1 makes this script, and those that call it, go on.
 
   --check   only say what is missing; exit 1 if something is
   --list    print every package with the reason, install nothing
@@ -99,10 +100,14 @@ case ${1:-} in
 esac
 [ $# -le 1 ] || { echo "setup: one argument at most; see --help" >&2; exit 2; }
 
+[ -z "${SLUICE_SKIP_SETUP:-}" ] || exit 0
 if ! is_debian; then
-  echo "setup: this is not Debian, so nothing is installed. Packages needed" >&2
-  echo "(names as in Debian 12):" >&2
-  packages >&2
+  {
+    echo "setup: this is not Debian, so nothing is installed. Needed, by the"
+    echo "names of Debian 12:"
+    packages
+    echo "setup: when they are installed, set SLUICE_SKIP_SETUP=1"
+  } >&2
   exit 1
 fi
 

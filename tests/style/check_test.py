@@ -137,14 +137,12 @@ class QuickstartReport(unittest.TestCase):
     """quickstart.sh cannot say ok of a run that is not."""
 
     def judge(self, **change):
-        kernel = dict(rx_dropped=0, rx_invalid=0, tx_invalid=0, rx_ring_full=0,
-                      fill_empty=change.get("fill_empty", 0))
+        drops = dict(rx_dropped=0, fill_empty=change.get("fill_empty", 0))
         queues = [dict(queue=i, core=i, rx_packets=received, tx_packets=1,
-                       rx_invalid=0, rx_broken=0, tx_full=0, tx_refused=0,
-                       kernel=kernel)
+                       drops=drops, fill_invalid=0)
                   for i, received in enumerate(change.get("received",
                                                           (60, 40)))]
-        total = dict(kind="total", queues=queues,
+        total = dict(type="ended", queues=queues,
                      cores=[dict(core=0, cpu=0), dict(core=1, cpu=1)],
                      ledger=dict(frames=100, pool=change.get("pool", 60),
                                  receiving=40))
@@ -152,7 +150,7 @@ class QuickstartReport(unittest.TestCase):
                    lost=0, rate=1, rtt_p50_us=1, rtt_p99_us=2)
         with tempfile.TemporaryDirectory() as folder:
             run, load = pathlib.Path(folder, "run"), pathlib.Path(folder, "udp")
-            run.write_text('{"kind": "start"}\n' + json.dumps(total) + "\n")
+            run.write_text('{"type": "started"}\n' + json.dumps(total) + "\n")
             load.write_text(json.dumps(udp))
             return subprocess.run(
                 [SCRIPTS / "quickstart_report.py", run, load, "100",
