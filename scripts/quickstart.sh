@@ -89,7 +89,7 @@ start_sluice() {  # start_sluice HANDLER FLAGS...
   "${at_a[@]}" "$program" run -i "$name-a" --queues 0,1 --handler "$@" --json \
     >"$work/$1.json" 2>"$work/$1.err" &
   sluice_pid=$!
-  until grep -q '"type":"started"' "$work/$1.json"; do
+  until grep -qs '"type":"started"' "$work/$1.json"; do
     if ! kill -0 "$sluice_pid" 2>/dev/null || ((tries-- <= 0)); then
       cat "$work/$1.err" >&2
       fail "sluice run --handler $1 did not start"
