@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From options to bound sockets: the ladders, and every reason to refuse.
-#include <time.h>
-
+// From options to cores that could start, and every reason to refuse.
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -12,13 +10,6 @@
 
 namespace sluice {
 namespace {
-
-constexpr std::uint32_t kEthernetAndVlan = 18;  // In front of the MTU's bytes.
-
-void pause_ms(long ms) {
-  const timespec pause{ms / 1000, ms % 1000 * 1'000'000};
-  ::nanosleep(&pause, nullptr);
-}
 
 Error usage(const char* what, std::string value, std::string advice) {
   return {EINVAL, what, std::move(value), std::move(advice)};
@@ -54,17 +45,6 @@ Result<void> check(const EngineOptions& options) {
                  "It is 1 to 256.");
   }
   return {};
-}
-
-// A link that goes down when a program is attached comes up again in a while.
-void wait_for_carrier(Netdev& device, std::vector<std::string>& news) {
-  for (int attempt = 0; attempt < 250; ++attempt) {
-    if (auto now = Netdev::read(device.name)) device = std::move(*now);
-    if (device.running) break;
-    pause_ms(20);
-  }
-  news.push_back(device.name + ": the link went down at attach and " +
-                 (device.running ? "is up again" : "has stayed down for 5 s"));
 }
 
 }  // namespace
@@ -137,72 +117,6 @@ Result<void> Engine::check_cut_off(const std::string& interface,
   if (all.empty()) return {};
   return Error{EPERM, "rules", "for " + interface,
                all + "Narrow the rules with --steer, or say --force."};
-}
-
-Result<void> Engine::attach(PortState& port) {
-  const std::uint32_t room = options_.frame_size - Packet::kHeadroom;
-  const std::uint32_t largest = port.device.mtu + kEthernetAndVlan;
-  port.multi_buffer = largest > room;
-  if (port.multi_buffer && options_.masked.multi_buffer) {
-    return Error{EMSGSIZE, "MTU",
-                 std::to_string(port.device.mtu) + " of " + port.device.name,
-                 "A frame of " + std::to_string(options_.frame_size) +
-                     " bytes takes an MTU of " +
-                     std::to_string(room - kEthernetAndVlan) +
-                     ": lower the MTU (ip link set " + port.device.name +
-                     " mtu " + std::to_string(room - kEthernetAndVlan) +
-                     "), or use --frame-size 4096."};
-  }
-  auto program = Program::load(
-      {.rules = options_.rules, .frags = port.multi_buffer, .owner_pid = 0});
-  if (!program) return program.error();
-  port.program = std::move(*program);
-
-  struct Rung {
-    AttachMode mode;
-    bool wanted;
-  };
-  const bool native_wanted =
-      options_.mode != Mode::generic && !options_.masked.native;
-  const bool generic_wanted =
-      options_.mode == Mode::automatic || options_.mode == Mode::generic;
-  const Rung rungs[] = {{AttachMode::native, native_wanted},
-                        {AttachMode::generic, generic_wanted}};
-  if (!native_wanted && options_.masked.native) {
-    port.refused.push_back({"native", "It was masked."});
-  }
-  Error last{EOPNOTSUPP, "attach", port.device.name,
-             "The mode asked for is masked."};
-  for (const Rung& rung : rungs) {
-    if (!rung.wanted) continue;
-    auto attached = port.program->attach(port.device.index, rung.mode);
-    // The link of a process that was just killed is let go of in the
-    // background; the claim says that nobody else is there.
-    for (int retry = 0;
-         retry < 25 && !attached && attached.error().code == EBUSY; ++retry) {
-      auto there = attached_program(port.device.index);
-      const bool foreign =
-          there && *there && (!(*there)->identity || (*there)->owner_alive);
-      if (foreign) break;
-      pause_ms(20);
-      attached = port.program->attach(port.device.index, rung.mode);
-    }
-    if (attached) {
-      port.attached = rung.mode;
-      const bool was_running = port.device.running;
-      auto device = Netdev::read(port.device.name);
-      if (!device) return device.error();
-      port.device = std::move(*device);
-      if (was_running && !port.device.running) {
-        wait_for_carrier(port.device, news_);
-      }
-      return {};
-    }
-    last = attached.error();
-    if (last.code == EBUSY || last.code == EPERM) break;
-    port.refused.push_back({to_string(rung.mode), last.message()});
-  }
-  return last;
 }
 
 Result<void> Engine::choose_queues() {
@@ -357,71 +271,6 @@ Result<void> Engine::set_up_core(std::size_t index) {
   grant.locked_bytes = core.umem->bytes().size() * core.sockets.size();
   grant.huge_pages = core.umem->huge();
   return {};
-}
-
-Result<Socket> Engine::open_socket(PortState& port, CoreState& core,
-                                   QueueGrant& grant) {
-  // A veth's peer takes 256 packets at a time; half of that leaves room for
-  // others. A NIC's ring takes more.
-  const std::uint32_t budget = port.device.driver == "veth" ? 128 : 256;
-  SocketOptions options;
-  options.interface = port.device.name;
-  options.queue = core.queue;
-  options.ring_size = options_.ring_size;
-  options.multi_buffer = port.multi_buffer;
-  options.first_frame = static_cast<std::uint64_t>(core.sockets.size()) *
-                        options_.ring_size * options_.frame_size;
-  options.tx_budget = options_.masked.tx_budget ? 0 : budget;
-
-  grant.port = port.options.name;
-  grant.interface = port.device.name;
-  grant.queue = core.queue;
-  grant.multi_buffer = port.multi_buffer;
-  grant.refused = port.refused;
-
-  const bool native = port.attached == AttachMode::native;
-  if (!native && options_.mode == Mode::automatic) {
-    grant.refused.push_back({"zero-copy", "It needs the native mode."});
-  }
-  if (native && options_.mode != Mode::copy) {
-    if (options_.masked.zero_copy) {
-      grant.refused.push_back({"zero-copy", "It was masked."});
-    } else {
-      options.zero_copy = true;
-      auto socket = Socket::open(options, *core.umem);
-      if (socket) {
-        grant.mode = Mode::zero_copy;
-        grant.tx_budget = socket->tx_budget();
-        return socket;
-      }
-      grant.refused.push_back({"zero-copy", socket.error().message()});
-      // Copying does not help where the queue is busy or the memory too large.
-      const int error = socket.error().code;
-      if (options_.mode == Mode::zero_copy || error == EBUSY ||
-          error == EPERM || error == ENOBUFS) {
-        return socket;
-      }
-    }
-    if (options_.mode == Mode::zero_copy) {
-      return Error{EOPNOTSUPP, "mode", "zero-copy",
-                   "It was asked for and masked at once."};
-    }
-  }
-  options.zero_copy = false;
-  auto socket = Socket::open(options, *core.umem);
-  if (!socket && port.multi_buffer && socket.error().code == EINVAL) {
-    Error error = socket.error();
-    error.advice =
-        "This kernel may not know packets of several frames "
-        "(Linux 6.6): lower the MTU of " +
-        port.device.name + ", or use --frame-size 4096.";
-    return error;
-  }
-  if (socket) {
-    grant.mode = native ? Mode::copy : Mode::generic;
-    grant.tx_budget = socket->tx_budget();
-  }
-  return socket;
 }
 
 }  // namespace sluice

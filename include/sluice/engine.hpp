@@ -201,6 +201,7 @@ class Engine {
   Result<void> check_cut_off(const std::string& interface,
                              const Rules& rules) const;
   Result<void> attach(PortState& port);
+  Result<void> see_what_attaching_changed(PortState& port);
   Result<void> choose_queues();
   Result<void> choose_cpus();
   Result<void> choose_frames();
