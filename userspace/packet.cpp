@@ -44,7 +44,9 @@ FramePool::Link& Packet::last_link() const noexcept {
 
 bool Packet::append_to_chain(std::uint32_t count) noexcept {
   FramePool::Link& last = last_link();
-  if (!pool_->contains(last.addr, last.size + count)) return false;
+  if (!pool_->contains(last.addr, std::uint64_t{last.size} + count)) {
+    return false;
+  }
   last.size += count;
   return true;
 }

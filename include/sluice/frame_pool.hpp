@@ -64,7 +64,7 @@ class FramePool {
 
   /// `addr` points `size` bytes into one frame of ours.
   [[nodiscard]] bool contains(std::uint64_t addr,
-                              std::uint32_t size) const noexcept {
+                              std::uint64_t size) const noexcept {
     return (addr & ~mask_) + size <= frame_size_ && addr < umem_size_;
   }
   /// First address of the frame in which `addr` lies.

@@ -100,7 +100,8 @@ class Packet {
 
   /// Grow or shrink, in place, without moving what is there. New bytes hold
   /// anything. False, and nothing changed, where there is no room (a received
-  /// packet has at least kHeadroom bytes in front) or too little to cut.
+  /// packet has at least kHeadroom bytes in front) or too little to cut: a
+  /// packet keeps its last byte, or it would end in the next frame.
   [[nodiscard]] bool prepend(std::uint32_t count) noexcept {
     if (addr_ - pool_->frame_of(addr_) < count) return false;
     addr_ -= count;
@@ -108,7 +109,7 @@ class Packet {
     return true;
   }
   [[nodiscard]] bool trim_front(std::uint32_t count) noexcept {
-    if (count > size_) return false;
+    if (count >= size_) return false;
     addr_ += count;
     size_ -= count;
     return true;
@@ -116,7 +117,7 @@ class Packet {
   [[nodiscard]] bool append(std::uint32_t count) noexcept {
     if (segments_ != 1) [[unlikely]]
       return append_to_chain(count);
-    if (!pool_->contains(addr_, size_ + count)) return false;
+    if (!pool_->contains(addr_, std::uint64_t{size_} + count)) return false;
     size_ += count;
     return true;
   }

@@ -89,7 +89,7 @@ class Port {
   [[nodiscard]] std::uint32_t receivable(std::uint32_t limit) noexcept {
     const std::uint32_t ready = rx_.readable(limit);
     const std::uint32_t owed = fill_target_ - receiving();
-    if (pool_->available() >= owed + ready) return ready;
+    if (ready == 0 || pool_->available() >= owed + ready) return ready;
     ++counters_->pool_dry;
     return pool_->available() > owed ? pool_->available() - owed : 0;
   }
