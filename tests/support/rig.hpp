@@ -51,21 +51,21 @@ inline void expect_books_agree(HandCore& hand) {
   const Ledger ledger = hand.core->ledger();
   EXPECT_TRUE(ledger.balanced())
       << "pool " << ledger.pool << ", handler " << ledger.handler << ", chain "
-      << ledger.chain << ", receiving " << ledger.receiving
-      << ", transmitting " << ledger.transmitting << ", astray "
-      << ledger.astray << ", frames " << ledger.frames;
+      << ledger.chain << ", receiving " << ledger.receiving << ", transmitting "
+      << ledger.transmitting << ", astray " << ledger.astray << ", frames "
+      << ledger.frames;
   for (Port& port : hand.ports) {
     const HandPort& side = hand.kernel.port(port.index());
     EXPECT_EQ(port.receiving(), side.fill.used() + side.rx.used());
-    EXPECT_EQ(port.transmitting(), side.tx.used() + side.completion.used() +
-                                       side.in_flight.size());
+    EXPECT_EQ(port.transmitting(),
+              side.tx.used() + side.completion.used() + side.in_flight.size());
   }
 }
 
 /// A handler of packets whose work is the test's.
 struct OnPacket {
   std::function<void(Packet, Core&)> work;
-  std::vector<Event> events;
+  std::vector<Event> events = {};
   void operator()(Packet packet, Core& core) noexcept {
     work(std::move(packet), core);
   }
@@ -107,6 +107,13 @@ struct Rig : HandCore {
   }
   void turns(int count) {
     while (count-- > 0) turn();
+  }
+  /// What waits in TX for company leaves, and its frames come home.
+  void settle() {
+    for (int i = 0; i < 4; ++i) {
+      later(1ms);
+      turn();
+    }
   }
   void later(Duration duration) { kernel.clock = kernel.clock + duration; }
   bool arrive(std::uint32_t number, std::size_t size = 64,

@@ -51,7 +51,8 @@ TEST(HistogramTest, KeepsSmallValuesExactly) {
 }
 
 TEST(HistogramTest, IsRightToWithinAnEighth) {
-  for (std::uint64_t value = 1; value < 1'000'000'000'000; value = value * 5 / 4 + 1) {
+  for (std::uint64_t value = 1; value < 1'000'000'000'000;
+       value = value * 5 / 4 + 1) {
     Histogram histogram;
     histogram.record(value);
     const std::uint64_t told = histogram.quantile(0.5);

@@ -124,9 +124,9 @@ TEST(RingDeathTest, ReleasingWhatWasNeverReadStops) {
 std::uint32_t seed() {
   const char* text = std::getenv("SLUICE_SEED");
   const std::uint32_t value =
-      text != nullptr ? static_cast<std::uint32_t>(std::strtoul(text, nullptr,
-                                                                10))
-                      : std::random_device{}();
+      text != nullptr
+          ? static_cast<std::uint32_t>(std::strtoul(text, nullptr, 10))
+          : std::random_device{}();
   ::testing::Test::RecordProperty("seed", std::to_string(value));
   return value;
 }

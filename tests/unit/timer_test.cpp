@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <sluice/timer.hpp>
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -22,7 +23,7 @@ TEST(TimersTest, RunsAtEveryPeriodAndNotBefore) {
   int ran = 0;
   timers.every(10ms, kStart, [&ran] { ++ran; });
   EXPECT_EQ(timers.next(), kStart + 10ms);
-  EXPECT_EQ(timers.run(kStart + 10ms - 1ns), 0U);
+  EXPECT_EQ(timers.run(kStart + 9'999us), 0U);
   EXPECT_EQ(timers.run(kStart + 10ms), 1U);
   EXPECT_EQ(timers.run(kStart + 10ms), 0U);
   EXPECT_EQ(timers.next(), kStart + 20ms);

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <optional>
+#include <sluice/port.hpp>
+#include <utility>
+#include <vector>
+
+#include "rig.hpp"
+
+namespace sluice::test {
+namespace {
+
+constexpr std::uint32_t kRing = 8;
+
+class PortTest : public ::testing::TestWithParam<std::uint32_t> {
+ protected:
+  HandCore hand_{{.frames = 32, .ring_size = kRing, .start = GetParam()}};
+  Port& port_ = hand_.ports[0];
+  HandPort& side_ = hand_.kernel.port(0);
+
+  Packet made(std::uint32_t size = 64) {
+    auto packet = hand_.core->make_packet(size);
+    EXPECT_TRUE(packet);
+    return std::move(*packet);
+  }
+  void send(std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      Packet packet = made();
+      ASSERT_TRUE(port_.send(packet));
+    }
+    port_.submit();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Starts, PortTest, ::testing::Values(0U, 0xffff'fffdU));
+
+TEST_P(PortTest, FillsTheKernelUpToTheTarget) {
+  EXPECT_EQ(side_.fill.used(), kRing);
+  EXPECT_EQ(port_.receiving(), kRing);
+  EXPECT_EQ(hand_.pool.available(), 32 - kRing);
+  EXPECT_FALSE(port_.starving());
+  port_.refill();
+  EXPECT_EQ(side_.fill.used(), kRing) << "and no further";
+}
+
+TEST_P(PortTest, AFullTxRingTakesNothing) {
+  send(kRing);
+  EXPECT_EQ(port_.room(), 0U);
+  Packet packet = made();
+  EXPECT_FALSE(port_.send(packet));
+  EXPECT_EQ(packet.size(), 64U) << "it is still the caller's";
+  (void)side_.tx.pop();
+  EXPECT_EQ(port_.room(), 1U);
+  EXPECT_TRUE(port_.send(packet));
+  EXPECT_FALSE(port_.send(packet = made()));
+  port_.submit();
+}
+
+TEST_P(PortTest, WhatIsQueuedIsNotInTxUntilItIsSubmitted) {
+  Packet packet = made();
+  ASSERT_TRUE(port_.send(packet));
+  EXPECT_EQ(side_.tx.used(), 0U);
+  EXPECT_EQ(port_.room(), kRing - 1);
+  port_.submit();
+  EXPECT_EQ(side_.tx.used(), 1U);
+  EXPECT_EQ(port_.counters().tx_packets.value(), 1U);
+  EXPECT_EQ(port_.counters().tx_bytes.value(), 64U);
+  expect_books_agree(hand_);
+}
+
+TEST_P(PortTest, OldOptionsInATxSlotAreOverwritten) {
+  for (auto& slot : side_.tx.slots) slot.options = XDP_PKT_CONTD;
+  send(1);
+  EXPECT_EQ(side_.tx.pop().options, 0U);
+}
+
+TEST_P(PortTest, ReclaimsWhatCompleted) {
+  send(5);
+  EXPECT_EQ(port_.transmitting(), 5U);
+  EXPECT_EQ(port_.reclaim(), 0U);
+  EXPECT_EQ(hand_.kernel.kick_tx(0), 0);
+  EXPECT_EQ(port_.reclaim(), 5U);
+  EXPECT_EQ(port_.transmitting(), 0U);
+  EXPECT_EQ(hand_.pool.available(), 32 - kRing);
+  expect_books_agree(hand_);
+}
+
+TEST_P(PortTest, ACompletionOutOfRangeIsCountedAstray) {
+  side_.completes = false;
+  send(3);
+  EXPECT_EQ(hand_.kernel.kick_tx(0), 0);
+  side_.in_flight[1] = 1ULL << 40;
+  hand_.kernel.complete(0, 3);
+  EXPECT_EQ(port_.reclaim(), 3U);
+  EXPECT_EQ(port_.counters().astray.value(), 1U);
+  EXPECT_EQ(hand_.pool.available(), 32 - kRing - 1) << "never into the pool";
+  expect_books_agree(hand_);
+}
+
+TEST_P(PortTest, ADescriptorOutOfRangeIsNotFollowed) {
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
+  side_.rx.slots[(side_.rx.producer - 1) % kRing].addr = 1ULL << 40;
+  ASSERT_EQ(port_.receivable(64), 1U);
+  EXPECT_FALSE(port_.whole(port_.received(0)));
+  EXPECT_FALSE(port_.gather(port_.received(0)));
+  port_.release(1, 0, 64);
+  EXPECT_EQ(port_.counters().rx_invalid.value(), 1U);
+  EXPECT_EQ(port_.counters().rx_broken.value(), 1U);
+  EXPECT_EQ(port_.counters().astray.value(), 1U);
+  expect_books_agree(hand_);
+}
+
+TEST_P(PortTest, ADescriptorThatLeavesItsFrameGoesHome) {
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
+  side_.rx.slots[(side_.rx.producer - 1) % kRing].len = 2000;
+  ASSERT_EQ(port_.receivable(64), 1U);
+  EXPECT_FALSE(port_.whole(port_.received(0)));
+  EXPECT_FALSE(port_.gather(port_.received(0)));
+  port_.release(1, 0, 2000);
+  EXPECT_EQ(port_.counters().astray.value(), 0U);
+  EXPECT_EQ(hand_.pool.available(), 32 - kRing + 1);
+  expect_books_agree(hand_);
+}
+
+TEST_P(PortTest, ReceivesNoMoreThanThePoolCanReplace) {
+  std::vector<Packet> kept;
+  while (hand_.pool.available() > 3) kept.push_back(made());
+  for (std::uint32_t i = 0; i < kRing; ++i) {
+    ASSERT_TRUE(hand_.kernel.deliver(0, numbered(i)));
+  }
+  EXPECT_EQ(port_.receivable(64), 3U);
+  EXPECT_EQ(port_.counters().pool_dry.value(), 1U);
+  kept.clear();
+  EXPECT_EQ(port_.receivable(64), kRing);
+  EXPECT_EQ(port_.counters().pool_dry.value(), 1U);
+}
+
+TEST_P(PortTest, WithoutPacketsADryPoolIsNoMatter) {
+  std::vector<Packet> kept;
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
+  ASSERT_EQ(port_.receivable(64), 1U);
+  kept.push_back(port_.packet(port_.received(0)));
+  hand_.pool.hold(1);
+  port_.release(1, 1, 64);
+  while (hand_.pool.available() > 0) kept.push_back(made());
+  EXPECT_EQ(port_.receivable(64), 0U);
+  EXPECT_EQ(port_.counters().pool_dry.value(), 0U) << "no packet waited";
+}
+
+TEST_P(PortTest, AChainIsSentWholeOrNotAtAll) {
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1), XDP_PKT_CONTD));
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(2)));
+  ASSERT_EQ(port_.receivable(64), 2U);
+  EXPECT_FALSE(port_.gather(port_.received(0)));
+  EXPECT_EQ(port_.chained(), 1U);
+  auto packet = port_.gather(port_.received(1));
+  ASSERT_TRUE(packet);
+  port_.release(2, 1, 128);
+  send(kRing - 1);
+  EXPECT_FALSE(port_.send(*packet));
+  EXPECT_EQ(packet->size(), 128U);
+  for (std::uint32_t i = 0; i < kRing - 1; ++i) (void)hand_.kernel.kick_tx(0);
+  port_.reclaim();
+  EXPECT_TRUE(port_.send(*packet));
+  port_.submit();
+  ASSERT_EQ(side_.tx.used(), 2U);
+  EXPECT_EQ(side_.tx.pop().options, std::uint32_t{XDP_PKT_CONTD});
+  EXPECT_EQ(side_.tx.pop().options, 0U);
+  EXPECT_EQ(port_.counters().tx_packets.value(), kRing);
+}
+
+}  // namespace
+}  // namespace sluice::test
