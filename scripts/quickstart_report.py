@@ -25,7 +25,8 @@ def last_object(path):
 
 def losses(queue):
     """{name: count} of what a queue lost; empty if nothing."""
-    lost = {**queue["drops"], "fill_invalid": queue["fill_invalid"]}
+    lost = {**queue["drops"], "fill_invalid": queue["fill_invalid"],
+            "fill_empty": queue["fill_empty"]}
     return {name: count for name, count in lost.items() if count}
 
 

@@ -209,7 +209,8 @@ void Engine::measure_coverage() {
     coverage.queues = port->device.rx_queues;
     coverage.served = static_cast<std::uint32_t>(served.size());
     auto table = rss_table(port->device.name);
-    if (table.empty()) {
+    const bool spreads = !table.empty();
+    if (!spreads) {
       for (std::uint32_t q = 0; q < coverage.queues; ++q) table.push_back(q);
     }
     const auto reached = std::ranges::count_if(table, [&](std::uint32_t queue) {
@@ -217,12 +218,15 @@ void Engine::measure_coverage() {
     });
     coverage.share =
         static_cast<double>(reached) / static_cast<double>(table.size());
-    const bool low = *served.rbegin() + 1 == static_cast<int>(served.size());
     if (coverage.share < 1) {
-      coverage.remedy = low ? "ethtool -X " + coverage.interface + " equal " +
-                                  std::to_string(served.size()) +
-                                  ", or --queues all"
-                            : "--queues all";
+      // A table can be narrowed to the first queues, and to no others.
+      const bool first =
+          *served.rbegin() + 1 == static_cast<int>(served.size());
+      coverage.remedy = "--queues all";
+      if (spreads && first) {
+        coverage.remedy += ", or ethtool -X " + coverage.interface + " equal " +
+                           std::to_string(served.size());
+      }
     }
     coverage_.push_back(std::move(coverage));
   }

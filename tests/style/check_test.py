@@ -137,9 +137,10 @@ class QuickstartReport(unittest.TestCase):
     """quickstart.sh cannot say ok of a run that is not."""
 
     def judge(self, **change):
-        drops = dict(rx_dropped=0, fill_empty=change.get("fill_empty", 0))
+        drops = dict(rx_dropped=change.get("rx_dropped", 0))
         queues = [dict(queue=i, core=i, rx_packets=received, tx_packets=1,
-                       drops=drops, fill_invalid=0)
+                       drops=drops, fill_invalid=0,
+                       fill_empty=change.get("fill_empty", 0))
                   for i, received in enumerate(change.get("received",
                                                           (60, 40)))]
         total = dict(type="ended", queues=queues,
@@ -161,9 +162,9 @@ class QuickstartReport(unittest.TestCase):
         self.assertEqual(self.judge(), 0)
 
     def test_any_loss_fails(self):
-        for change in (dict(fill_empty=1), dict(received=(76, 24)),
-                       dict(received=(100,)), dict(pool=59),
-                       dict(answered=99)):
+        for change in (dict(fill_empty=1), dict(rx_dropped=1),
+                       dict(received=(76, 24)), dict(received=(100,)),
+                       dict(pool=59), dict(answered=99)):
             self.assertEqual(self.judge(**change), 1, change)
 
 

@@ -99,9 +99,10 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
 int run(const RunFlags& flags, const Choice& handler) {
   auto options = engine_options(flags, handler);
   if (!options) return fail(options.error(), kUsage);
-  StopSignals signals;
+  // A signal during set-up ends the process, and all that was set up with it.
   auto engine = Engine::open(std::move(*options));
   if (!engine) return fail(engine.error());
+  StopSignals signals;
   if (auto started = handler.start(**engine); !started) {
     return fail(started.error());
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <sluice/engine.hpp>
 #include <string>
+#include <string_view>
 
 namespace sluice::app {
 
@@ -22,6 +23,10 @@ class Show {
   virtual void ended(const Stats& stats, const Report& report,
                      const std::string& reason) = 0;
 };
+
+/// Writes to standard output, at once. A reader that went away is no error
+/// here: std::ferror(stdout) tells.
+void put(std::string_view text) noexcept;
 
 [[nodiscard]] std::unique_ptr<Show> text_show();
 [[nodiscard]] std::unique_ptr<Show> json_show();

@@ -49,12 +49,12 @@ Json of(const QueueStats& queue) {
           {"drops",
            {{"rx_dropped", queue.kernel.rx_dropped},
             {"rx_ring_full", queue.kernel.rx_ring_full},
-            {"fill_empty", queue.kernel.fill_empty},
             {"rx_invalid", queue.rx_invalid},
             {"rx_broken", queue.rx_broken},
             {"tx_full", queue.tx_full},
             {"tx_refused", queue.tx_refused},
             {"tx_invalid", queue.kernel.tx_invalid}}},
+          {"fill_empty", queue.kernel.fill_empty},
           {"fill_invalid", queue.kernel.rx_invalid},
           {"pool_dry", queue.pool_dry},
           {"tx_stalls", queue.tx_stalls},
@@ -143,27 +143,24 @@ Json of(const Engine& engine) {
 
 Json line(const char* type) { return {{"type", type}, {"schema", kSchema}}; }
 
-void put(const Json& json) {
-  fmt::print("{}\n", json.dump());
-  std::fflush(stdout);
-}
+void put_line(const Json& json) { put(json.dump() + "\n"); }
 
 class JsonShow : public Show {
  public:
   void started(const Engine& engine) override {
     Json json = line("started");
     json.update(of(engine));
-    put(json);
+    put_line(json);
   }
   void news(const std::string& text) override {
     Json json = line("event");
     json["text"] = text;
-    put(json);
+    put_line(json);
   }
   void interval(const Stats&, const Stats& after) override {
     Json json = line("interval");
     json.update(of(after));
-    put(json);
+    put_line(json);
   }
   void ended(const Stats& stats, const Report& report,
              const std::string& reason) override {
@@ -174,7 +171,7 @@ class JsonShow : public Show {
     for (const auto& each : report.entries()) {
       json["report"][each.name] = each.value;
     }
-    put(json);
+    put_line(json);
   }
 };
 

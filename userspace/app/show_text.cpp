@@ -8,12 +8,11 @@
 namespace sluice::app {
 namespace {
 
-// Reasons with a count, of those that are not zero: "tx_full 3, fill_empty 1".
+// Reasons with a count, of those that are not zero: "rx_dropped 1, tx_full 3".
 std::string reasons(const QueueStats& queue) {
   const std::pair<const char*, std::uint64_t> all[] = {
       {"rx_dropped", queue.kernel.rx_dropped},
       {"rx_ring_full", queue.kernel.rx_ring_full},
-      {"fill_empty", queue.kernel.fill_empty},
       {"rx_invalid", queue.rx_invalid},
       {"rx_broken", queue.rx_broken},
       {"tx_full", queue.tx_full},
@@ -24,6 +23,10 @@ std::string reasons(const QueueStats& queue) {
   for (const auto& [name, count] : all) {
     if (count == 0) continue;
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, count);
+  }
+  if (queue.kernel.fill_empty > 0) {
+    text += fmt::format("{}FILL was empty {} times",
+                        text.empty() ? "0; " : "; ", queue.kernel.fill_empty);
   }
   return text.empty() ? "0" : text;
 }
@@ -59,41 +62,39 @@ class TextShow : public Show {
   void started(const Engine& engine) override {
     for (const QueueGrant& queue : engine.queues()) {
       const CoreGrant& core = engine.cores()[queue.core];
-      fmt::print(
+      put(fmt::format(
           "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
           "bytes, {:.1f} MiB locked, tx budget {}\n",
           queue.interface, queue.queue, core.cpu, to_string(queue.mode),
           queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
           core.frames, core.frame_size,
-          static_cast<double>(core.locked_bytes) / (1 << 20), queue.tx_budget);
+          static_cast<double>(core.locked_bytes) / (1 << 20), queue.tx_budget));
       for (const Refused& each : queue.refused) {
-        fmt::print("  not {}: {}\n", each.rung, each.reason);
+        put(fmt::format("  not {}: {}\n", each.rung, each.reason));
       }
       for (const Refused& each : core.refused) {
-        fmt::print("  not {}: {}\n", each.rung, each.reason);
+        put(fmt::format("  not {}: {}\n", each.rung, each.reason));
       }
     }
     for (const Coverage& each : engine.coverage()) {
-      fmt::print(
+      put(fmt::format(
           "{}: {} of {} queues served, {:.0f} % of the traffic can be "
           "steered\n",
-          each.interface, each.served, each.queues, 100 * each.share);
+          each.interface, each.served, each.queues, 100 * each.share));
       if (each.share < 1) {
-        fmt::print(
+        put(fmt::format(
             "  warning: {:.0f} % arrives on queues that are not served "
             "and is left to Linux; mend it with: {}\n",
-            100 * (1 - each.share), each.remedy);
+            100 * (1 - each.share), each.remedy));
       }
     }
     for (const Rule& rule : engine.options().rules.list()) {
-      fmt::print("rule: {}\n", rule.text());
+      put(fmt::format("rule: {}\n", rule.text()));
     }
-    std::fflush(stdout);
   }
 
   void news(const std::string& line) override {
-    fmt::print("event: {}\n", line);
-    std::fflush(stdout);
+    put(fmt::format("event: {}\n", line));
   }
 
   void interval(const Stats& before, const Stats& after) override {
@@ -103,85 +104,89 @@ class TextShow : public Show {
       const QueueStats now = minus(after.queues[i], before.queues[i]);
       const double busy =
           busy_share(before.cores[now.core], after.cores[now.core]);
-      fmt::print(
+      put(fmt::format(
           "{} queue {}: rx {:.0f} pps {:.1f} Mbit/s, tx {:.0f} pps "
           "{:.1f} Mbit/s, busy {:.0f} %, drops {}\n",
           now.port, now.queue, static_cast<double>(now.rx_packets) / seconds,
           static_cast<double>(now.rx_bytes) * 8e-6 / seconds,
           static_cast<double>(now.tx_packets) / seconds,
           static_cast<double>(now.tx_bytes) * 8e-6 / seconds, 100 * busy,
-          reasons(now));
+          reasons(now)));
       if (now.tx_stalls > 0) {
-        fmt::print(
+        put(fmt::format(
             "event: {} queue {} takes packets and does not transmit "
             "them\n",
-            now.port, now.queue);
+            now.port, now.queue));
       }
       if (now.pool_dry > 0) {
-        fmt::print(
-            "event: {} queue {} waited for frames in {} turns: the "
-            "handler keeps too many, or TX is slow\n",
-            now.port, now.queue, now.pool_dry);
+        put(
+            fmt::format("event: {} queue {} waited for frames in {} turns: the "
+                        "handler keeps too many, or TX is slow\n",
+                        now.port, now.queue, now.pool_dry));
       }
     }
-    std::fflush(stdout);
   }
 
   void ended(const Stats& stats, const Report& report,
              const std::string& reason) override {
-    fmt::print("ended: {}\n", reason);
+    put(fmt::format("ended: {}\n", reason));
     for (const QueueStats& queue : stats.queues) {
-      fmt::print(
+      put(fmt::format(
           "total {} queue {}: rx {} packets {} bytes, tx {} packets {} "
           "bytes, kicks {}, drops {}\n",
           queue.port, queue.queue, queue.rx_packets, queue.rx_bytes,
-          queue.tx_packets, queue.tx_bytes, queue.kicks, reasons(queue));
+          queue.tx_packets, queue.tx_bytes, queue.kicks, reasons(queue)));
     }
     for (const PortStats& port : stats.ports) print_verdicts(port);
     for (const auto& each : stats.counters) {
       if (each.value != 0)
-        fmt::print("handler {}: {}\n", each.name, each.value);
+        put(fmt::format("handler {}: {}\n", each.name, each.value));
     }
     for (const auto& each : stats.gauges) {
-      fmt::print("handler {}: {}\n", each.name, each.value);
+      put(fmt::format("handler {}: {}\n", each.name, each.value));
     }
     for (const auto& each : stats.histograms) {
-      fmt::print("handler {}: {} values, p50 {}, p99 {}, p99.9 {}\n", each.name,
-                 each.count, each.p50, each.p99, each.p999);
+      put(fmt::format("handler {}: {} values, p50 {}, p99 {}, p99.9 {}\n",
+                      each.name, each.count, each.p50, each.p99, each.p999));
     }
     for (const auto& each : report.entries()) {
-      fmt::print("report {}: {}\n", each.name, each.value);
+      put(fmt::format("report {}: {}\n", each.name, each.value));
     }
     print_ledger(stats.ledger());
-    std::fflush(stdout);
   }
 
  private:
   static void print_verdicts(const PortStats& port) {
     if (!port.verdicts) return;
     const VerdictCounts& verdicts = port.verdicts->verdicts;
-    fmt::print(
+    put(fmt::format(
         "total {}: steered {}, passed {}, dropped {}, no socket {}\n",
         port.port, verdicts.steered.packets, verdicts.passed.packets,
         verdicts.dropped.packets,
-        verdicts.passed_no_socket.packets + verdicts.dropped_no_socket.packets);
+        verdicts.passed_no_socket.packets +
+            verdicts.dropped_no_socket.packets));
     for (std::size_t i = 0; i < port.rules.size(); ++i) {
-      fmt::print("rule {}: {} packets {} bytes\n", port.rules[i],
-                 port.verdicts->rules[i].packets,
-                 port.verdicts->rules[i].bytes);
+      put(fmt::format("rule {}: {} packets {} bytes\n", port.rules[i],
+                      port.verdicts->rules[i].packets,
+                      port.verdicts->rules[i].bytes));
     }
   }
 
   static void print_ledger(const Ledger& ledger) {
-    fmt::print(
+    put(fmt::format(
         "frames {} of {}: pool {}, handlers {}, chains {}, receiving "
         "{}, transmitting {}, astray {}\n",
         ledger.accounted(), ledger.frames, ledger.pool, ledger.handler,
-        ledger.chain, ledger.receiving, ledger.transmitting, ledger.astray);
+        ledger.chain, ledger.receiving, ledger.transmitting, ledger.astray));
   }
 };
 
 }  // namespace
+
+void put(std::string_view text) noexcept {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
 
 std::unique_ptr<Show> text_show() { return std::make_unique<TextShow>(); }
 
