@@ -61,8 +61,7 @@ class RawLoop {
           std::uint32_t frame_size)
       : work_(work),
         umem_(umem.data()),
-        umem_size_(umem.size()),
-        frame_size_(frame_size),
+        bounds_{umem.size(), frame_size},
         free_(umem.size() / frame_size),
         fill_(rings.fill),
         rx_(rings.rx),
@@ -88,21 +87,28 @@ class RawLoop {
   std::uint64_t wakes = 0;
 
  private:
-  bool valid(std::uint64_t addr, std::uint64_t size) const {
-    return (addr & (frame_size_ - 1)) + size <= frame_size_ &&
-           addr < umem_size_;
-  }
+  // As a local, it stays in registers.
+  struct Bounds {
+    std::uint64_t umem_size;
+    std::uint64_t frame_size;
+    bool hold(std::uint64_t addr, std::uint64_t size) const {
+      return (addr & (frame_size - 1)) + size <= frame_size && addr < umem_size;
+    }
+  };
 
   void complete() {
     if (outstanding_ == 0) return;
     const std::uint32_t count = completion_.readable(kBatchMax);
     if (count == 0) return;
+    const Bounds bounds = bounds_;
     std::uint64_t* const free = free_.data();
     std::uint64_t left = free_count_;
+    const std::uint64_t* const slots = completion_.slots;
+    const std::uint32_t mask = completion_.mask;
+    const std::uint32_t own = completion_.own;
     for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint64_t addr =
-          completion_.slots[(completion_.own + i) & completion_.mask];
-      if (!valid(addr, 0)) [[unlikely]] {
+      const std::uint64_t addr = slots[(own + i) & mask];
+      if (!bounds.hold(addr, 0)) [[unlikely]] {
         ++invalid;
         continue;
       }
@@ -118,20 +124,28 @@ class RawLoop {
     const std::uint32_t count = rx_.readable(kBatch);
     if (count == 0) return 0;
     const std::uint32_t room = tx_.writable(count);
+    const Bounds bounds = bounds_;
     std::uint64_t* const free = free_.data();
     std::uint64_t left = free_count_;
     std::uint32_t queued = 0;
     std::uint64_t got_bytes = 0;
     std::uint64_t queued_bytes = 0;
+    std::byte* const umem = umem_;
+    const xdp_desc* const slots = rx_.slots;
+    const std::uint32_t mask = rx_.mask;
+    const std::uint32_t own = rx_.own;
+    xdp_desc* const tx_slots = tx_.slots;
+    const std::uint32_t tx_mask = tx_.mask;
+    const std::uint32_t tx_own = tx_.own;
     for (std::uint32_t i = 0; i < count; ++i) {
-      const xdp_desc desc = rx_.slots[(rx_.own + i) & rx_.mask];
-      if (!valid(desc.addr, desc.len)) [[unlikely]] {
+      const xdp_desc desc = slots[(own + i) & mask];
+      if (!bounds.hold(desc.addr, desc.len)) [[unlikely]] {
         ++invalid;
         continue;
       }
       got_bytes += desc.len;
-      if (work_(umem_ + desc.addr, desc.len) && queued < room) {
-        tx_.slots[(tx_.own + queued) & tx_.mask] = {desc.addr, desc.len, 0};
+      if (work_(umem + desc.addr, desc.len) && queued < room) {
+        tx_slots[(tx_own + queued) & tx_mask] = {desc.addr, desc.len, 0};
         ++queued;
         queued_bytes += desc.len;
       } else {
@@ -173,8 +187,7 @@ class RawLoop {
 
   Work& work_;
   std::byte* umem_;
-  std::uint64_t umem_size_;
-  std::uint64_t frame_size_;
+  const Bounds bounds_;
   std::vector<std::uint64_t> free_;
   std::uint64_t free_count_ = 0;
   std::uint32_t outstanding_ = 0;

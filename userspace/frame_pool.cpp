@@ -56,38 +56,35 @@ const char* name_of(FrameOwner owner) noexcept {
 
 FramePool::FramePool(std::span<std::byte> umem, std::uint32_t frame_size,
                      std::uint32_t lent)
-    : umem_(umem.data()),
+    : map_(umem, frame_size),
       frames_(static_cast<std::uint32_t>(umem.size() / frame_size)),
-      frame_size_(frame_size),
-      mask_(~static_cast<std::uint64_t>(frame_size - 1)),
-      umem_size_(umem.size()),
-      frame_shift_(std::countr_zero(frame_size)) {
+      frame_shift_(std::countr_zero(frame_size)),
+      free_(std::make_unique<std::uint64_t[]>(frames_)),
+      links_(std::make_unique<Link[]>(frames_)) {
   assert(std::has_single_bit(frame_size));
   assert(umem.size() % frame_size == 0);
   assert(lent <= frames_);
-  available_ = frames_ - lent;
-  free_ = std::make_unique<std::uint64_t[]>(frames_);
-  links_ = std::make_unique<Link[]>(frames_);
+  top_ = free_.get();
   // Highest first, so that the stack hands out the low addresses first.
-  for (std::uint32_t i = 0; i < available_; ++i) {
-    free_[i] = static_cast<std::uint64_t>(frames_ - 1 - i) * frame_size;
+  for (std::uint32_t frame = frames_; frame > lent; --frame) {
+    *top_++ = static_cast<std::uint64_t>(frame - 1) * frame_size;
   }
   if constexpr (kCheckFrames) {
     owners_ = std::make_unique<FrameOwner[]>(frames_);  // All the pool's.
     std::fill_n(owners_.get(), lent, FrameOwner::fill);
-    poison(umem_, umem_size_);
+    poison(at(0), map_.umem_size());
   }
 }
 
 FramePool::~FramePool() {
   if constexpr (kCheckFrames) {
-    unpoison(umem_, umem_size_);
+    unpoison(at(0), map_.umem_size());
   }
 }
 
 void FramePool::check_move(std::uint64_t addr, FrameOwner from,
                            FrameOwner to) noexcept {
-  assert(addr < umem_size_);
+  assert(addr < map_.umem_size());
   FrameOwner& owner = owners_[addr >> frame_shift_];
   if (owner != from) {
     std::fprintf(stderr,
@@ -100,11 +97,11 @@ void FramePool::check_move(std::uint64_t addr, FrameOwner from,
   owner = to;
   std::byte* frame = at(frame_of(addr));
   if (to == FrameOwner::handler) {
-    unpoison(frame, frame_size_);
+    unpoison(frame, frame_size());
   } else if (from == FrameOwner::handler) {
     // What goes to the kernel is still to be transmitted: left as it is.
-    if (to == FrameOwner::pool) std::memset(frame, kDeadByte, frame_size_);
-    poison(frame, frame_size_);
+    if (to == FrameOwner::pool) std::memset(frame, kDeadByte, frame_size());
+    poison(frame, frame_size());
   }
 }
 

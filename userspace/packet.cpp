@@ -16,46 +16,48 @@ Packet::Segments Packet::segments() const noexcept {
   return segments;
 }
 
-void Packet::drop_chain() noexcept {
-  std::uint64_t addr = addr_;
-  for (std::uint8_t i = 0; i < segments_; ++i) {
-    const std::uint64_t next = i + 1 < segments_ ? pool_->link(addr).addr : 0;
-    pool_->put(addr, FrameOwner::handler);
+void Packet::drop_chain(FramePool& pool, std::uint64_t addr,
+                        std::uint8_t segments) noexcept {
+  for (std::uint8_t i = 0; i < segments; ++i) {
+    const std::uint64_t next = i + 1 < segments ? pool.link(addr).addr : 0;
+    pool.put(addr, FrameOwner::handler);
     addr = next;
   }
-  pool_->unhold(segments_);
+  pool.unhold(segments);
 }
 
-std::uint32_t Packet::chain_size() const noexcept {
-  std::uint32_t size = 0;
-  for (const auto segment : segments()) {
-    size += static_cast<std::uint32_t>(segment.size());
+std::uint32_t Packet::chain_size(FramePool& pool, FramePool::Link first,
+                                 std::uint8_t segments) noexcept {
+  std::uint32_t size = first.size;
+  for (std::uint8_t i = 1; i < segments; ++i) {
+    first = pool.link(first.addr);
+    size += first.size;
   }
   return size;
 }
 
 // The link that holds address and size of the last segment.
-FramePool::Link& Packet::last_link() const noexcept {
-  assert(segments_ > 1);
-  std::uint64_t addr = addr_;
-  for (std::uint8_t i = 2; i < segments_; ++i) addr = pool_->link(addr).addr;
-  return pool_->link(addr);
+FramePool::Link& Packet::last_link(FramePool& pool, std::uint64_t addr,
+                                   std::uint8_t segments) noexcept {
+  assert(segments > 1);
+  for (std::uint8_t i = 2; i < segments; ++i) addr = pool.link(addr).addr;
+  return pool.link(addr);
 }
 
-bool Packet::append_to_chain(std::uint32_t count) noexcept {
-  FramePool::Link& last = last_link();
-  if (!pool_->contains(last.addr, std::uint64_t{last.size} + count)) {
-    return false;
-  }
+bool Packet::append_to_chain(FramePool& pool, std::uint64_t addr,
+                             std::uint8_t segments,
+                             std::uint32_t count) noexcept {
+  FramePool::Link& last = last_link(pool, addr, segments);
+  if (!pool.contains(last.addr, std::uint64_t{last.size} + count)) return false;
   last.size += count;
   return true;
 }
 
 // Whole segments at the end go home; the first one always stays.
 bool Packet::trim_chain(std::uint32_t count) noexcept {
-  if (count > chain_size()) return false;
+  if (count > size()) return false;
   while (segments_ > 1) {
-    FramePool::Link& last = last_link();
+    FramePool::Link& last = last_link(*pool_, addr_, segments_);
     if (count < last.size) {
       last.size -= count;
       return true;

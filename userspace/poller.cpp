@@ -53,6 +53,11 @@ Duration Loop::expected_gap() const noexcept {
   return std::max(gap_, core_.now() - last_arrival_);
 }
 
+std::optional<Packet> Loop::gather(Port& port, const xdp_desc& desc) noexcept {
+  core_.pool().unhold(1);
+  return port.gather(desc);
+}
+
 void Loop::wake_rx(Port& port) noexcept {
   if (!port.fill_needs_wakeup()) return;
   ++port.counters().rx_wakes;

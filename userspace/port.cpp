@@ -25,13 +25,12 @@ Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
 void Port::refill_now(std::uint32_t missing) noexcept {
   const std::uint32_t count =
       fill_.writable(std::min(missing, pool_->available()));
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const std::uint64_t addr = pool_->take();
-    pool_->moved(addr, FrameOwner::pool, FrameOwner::fill);
-    fill_[i] = addr;
-  }
   if (count == 0) return;
-  fill_.submit(count);
+  const auto frames = pool_->take(count);
+  for (const std::uint64_t addr : frames) {
+    pool_->moved(addr, FrameOwner::pool, FrameOwner::fill);
+  }
+  fill_.submit(frames);
   counters_->fill_submitted += count;
 }
 
@@ -67,7 +66,7 @@ std::optional<Packet> Port::gather(const xdp_desc& desc) noexcept {
     if (++chain_.segments > Packet::kSegmentsMax) chain_.broken = true;
   }
   if (chain_.broken) drop_chain();
-  chain_.open = 1;
+  chain_.open = true;
   if ((desc.options & XDP_PKT_CONTD) != 0) return std::nullopt;
 
   const Chain chain = std::exchange(chain_, Chain{});
@@ -87,18 +86,15 @@ std::optional<Packet> Port::gather(const xdp_desc& desc) noexcept {
 }
 
 // All descriptors of a packet or none: half a chain in TX would join the next.
-bool Port::send_chain(Packet& packet) noexcept {
-  if (room_ - queued_ < packet.segments_ && !find_room(packet.segments_)) {
-    return false;
-  }
-  FramePool::Link at{packet.addr_, packet.size_};
-  for (std::uint8_t left = packet.segments_; left > 0; --left) {
+bool Port::send_chain(FramePool::Link first, std::uint32_t segments) noexcept {
+  if (room_ - queued_ < segments && !find_room(segments)) return false;
+  FramePool::Link at = first;
+  for (std::uint32_t left = segments; left > 0; --left) {
     const FramePool::Link here = at;
     if (left > 1) at = pool_->link(here.addr);
     put_descriptor(here.addr, here.size, left > 1 ? XDP_PKT_CONTD : 0U);
   }
-  ++queued_packets_;
-  packet.pool_ = nullptr;
+  queued_more_ += segments - 1;
   return true;
 }
 

@@ -24,6 +24,40 @@ namespace sluice {
 /// Who has a frame. Tracked for each frame in builds with SLUICE_CHECK_FRAMES.
 enum class FrameOwner : std::uint8_t { pool, fill, chain, handler, tx };
 
+/// Where the frames lie. Small and constant: a loop keeps a copy in registers.
+class FrameMap {
+ public:
+  FrameMap(std::span<std::byte> umem, std::uint32_t frame_size) noexcept
+      : umem_(umem.data()),
+        umem_size_(umem.size()),
+        frame_size_(frame_size),
+        offset_mask_(frame_size - 1) {}
+
+  /// `addr` points `size` bytes into one frame of ours.
+  [[nodiscard]] bool contains(std::uint64_t addr,
+                              std::uint64_t size) const noexcept {
+    return (addr & offset_mask_) + size <= frame_size_ && addr < umem_size_;
+  }
+  /// First address of the frame in which `addr` lies.
+  [[nodiscard]] std::uint64_t frame_of(std::uint64_t addr) const noexcept {
+    return addr & ~offset_mask_;
+  }
+  /// The byte at `addr`. REQUIRES: contains(addr, 0).
+  [[nodiscard]] std::byte* at(std::uint64_t addr) const noexcept {
+    return umem_ + addr;
+  }
+  [[nodiscard]] std::uint64_t umem_size() const noexcept { return umem_size_; }
+  [[nodiscard]] std::uint32_t frame_size() const noexcept {
+    return static_cast<std::uint32_t>(frame_size_);
+  }
+
+ private:
+  std::byte* umem_;
+  std::uint64_t umem_size_;
+  std::uint64_t frame_size_;
+  std::uint64_t offset_mask_;
+};
+
 class FramePool {
  public:
   /// `umem`: frame_count × frame_size bytes, outlives the pool.
@@ -36,25 +70,37 @@ class FramePool {
   ~FramePool();
 
   /// Free frames.
-  [[nodiscard]] std::uint32_t available() const noexcept { return available_; }
+  [[nodiscard]] std::uint32_t available() const noexcept {
+    return static_cast<std::uint32_t>(top_ - free_.get());
+  }
   /// Frames in packets that handlers own.
   [[nodiscard]] std::uint32_t held() const noexcept { return held_; }
   [[nodiscard]] std::uint32_t frames() const noexcept { return frames_; }
   [[nodiscard]] std::uint32_t frame_size() const noexcept {
-    return frame_size_;
+    return map_.frame_size();
   }
+  [[nodiscard]] const FrameMap& map() const noexcept { return map_; }
 
-  /// A frame for the FILL ring or a new packet. REQUIRES: available() > 0.
+  /// A frame for a new packet. REQUIRES: available() > 0.
   [[nodiscard]] std::uint64_t take() noexcept {
-    assert(available_ > 0);
-    return free_[--available_];
+    assert(available() > 0);
+    return *--top_;
+  }
+  /// Frames for the FILL ring; read them before the next one comes home.
+  /// REQUIRES: count <= available().
+  [[nodiscard]] std::span<const std::uint64_t> take(
+      std::uint32_t count) noexcept {
+    assert(count <= available());
+    top_ -= count;
+    return {top_, count};
   }
 
-  /// A frame comes home. REQUIRES: it was taken, and not put back since.
+  /// A frame comes home. REQUIRES: it was taken, and not put back since; frames
+  /// that the kernel names are counted first.
   void put(std::uint64_t addr, FrameOwner from) noexcept {
     moved(addr, from, FrameOwner::pool);
-    assert(available_ < frames_);  // More came home than ever left.
-    free_[available_++] = addr;
+    if constexpr (kCheckFrames) assert(available() < frames_);
+    *top_++ = addr;
   }
 
   /// Handlers own `count` more frames. Called once a burst.
@@ -62,18 +108,16 @@ class FramePool {
   /// Handlers own `count` frames fewer, which are elsewhere now.
   void unhold(std::uint32_t count) noexcept { held_ -= count; }
 
-  /// `addr` points `size` bytes into one frame of ours.
+  /// As FrameMap.
   [[nodiscard]] bool contains(std::uint64_t addr,
                               std::uint64_t size) const noexcept {
-    return (addr & ~mask_) + size <= frame_size_ && addr < umem_size_;
+    return map_.contains(addr, size);
   }
-  /// First address of the frame in which `addr` lies.
   [[nodiscard]] std::uint64_t frame_of(std::uint64_t addr) const noexcept {
-    return addr & mask_;
+    return map_.frame_of(addr);
   }
-  /// The byte at `addr`. REQUIRES: contains(addr, 0).
   [[nodiscard]] std::byte* at(std::uint64_t addr) const noexcept {
-    return umem_ + addr;
+    return map_.at(addr);
   }
 
   /// Where a multi-buffer packet goes on: kept beside its frames, so that a
@@ -97,15 +141,12 @@ class FramePool {
  private:
   void check_move(std::uint64_t addr, FrameOwner from, FrameOwner to) noexcept;
 
-  std::byte* umem_;
-  std::unique_ptr<std::uint64_t[]> free_;  // The stack, frames_ entries.
-  std::uint32_t available_;
+  FrameMap map_;
+  std::uint64_t* top_;  // One past the free frame used last.
   std::uint32_t held_ = 0;
   std::uint32_t frames_;
-  std::uint32_t frame_size_;
-  std::uint64_t mask_;  // Clears the offset inside a frame.
-  std::uint64_t umem_size_;
   int frame_shift_;
+  std::unique_ptr<std::uint64_t[]> free_;  // The stack, frames_ entries.
   std::unique_ptr<Link[]> links_;
   std::unique_ptr<FrameOwner[]> owners_;  // Checked builds only.
 };

@@ -69,7 +69,7 @@ class Packet {
       pool_->put(addr_, FrameOwner::handler);
       pool_->unhold(1);
     } else {
-      drop_chain();
+      drop_chain(*pool_, addr_, segments_);
     }
   }
 
@@ -95,7 +95,8 @@ class Packet {
 
   /// Bytes of all segments.
   [[nodiscard]] std::uint32_t size() const noexcept {
-    return segments_ == 1 ? size_ : chain_size();
+    return segments_ == 1 ? size_
+                          : chain_size(*pool_, {addr_, size_}, segments_);
   }
 
   /// Grow or shrink, in place, without moving what is there. New bytes hold
@@ -116,7 +117,7 @@ class Packet {
   }
   [[nodiscard]] bool append(std::uint32_t count) noexcept {
     if (segments_ != 1) [[unlikely]]
-      return append_to_chain(count);
+      return append_to_chain(*pool_, addr_, segments_, count);
     if (!pool_->contains(addr_, std::uint64_t{size_} + count)) return false;
     size_ += count;
     return true;
@@ -158,10 +159,16 @@ class Packet {
  private:
   friend class Port;  // Builds packets from descriptors and back.
 
-  void drop_chain() noexcept;
-  std::uint32_t chain_size() const noexcept;
-  FramePool::Link& last_link() const noexcept;
-  bool append_to_chain(std::uint32_t count) noexcept;
+  // By value: a packet whose address nobody asks for lives in registers.
+  static void drop_chain(FramePool& pool, std::uint64_t addr,
+                         std::uint8_t segments) noexcept;
+  static std::uint32_t chain_size(FramePool& pool, FramePool::Link first,
+                                  std::uint8_t segments) noexcept;
+  static FramePool::Link& last_link(FramePool& pool, std::uint64_t addr,
+                                    std::uint8_t segments) noexcept;
+  static bool append_to_chain(FramePool& pool, std::uint64_t addr,
+                              std::uint8_t segments,
+                              std::uint32_t count) noexcept;
   bool trim_chain(std::uint32_t count) noexcept;
 
   FramePool* pool_;     // nullptr: moved from.

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <sluice/core.hpp>
 #include <sluice/handler.hpp>
 #include <sluice/kernel.hpp>
@@ -36,6 +37,9 @@ class Loop {
   void begin() noexcept;
   /// Packets arrived: keeps the measured gap between them.
   void arrived(std::uint32_t packets) noexcept;
+  /// RX: a descriptor that is no whole packet, though it may complete one.
+  [[gnu::cold]] std::optional<Packet> gather(Port& port,
+                                             const xdp_desc& desc) noexcept;
   /// TX: what was sent this turn goes to the kernel, now or a little later.
   void transmit(Port& port, bool now) noexcept;
   /// FILL: wakes the driver where it asks for that.
@@ -140,19 +144,22 @@ class Poller : public Loop {
 
   void receive_each(Port& port, std::uint32_t count) noexcept {
     core_.pool().hold(count);
-    std::uint64_t packets = 0;
+    const Arrivals arrivals = port.arrivals();
+    std::uint32_t plain = port.plain_options();
+    std::uint64_t packets = count;
     std::uint64_t bytes = 0;
     for (std::uint32_t i = 0; i < count; ++i) {
-      const xdp_desc& desc = port.received(i);
+      const xdp_desc& desc = arrivals[i];
       bytes += desc.len;
-      if (port.whole(desc)) [[likely]] {
-        ++packets;
-        handler_(port.packet(desc), core_);
+      if (arrivals.whole(desc, plain)) [[likely]] {
+        handler_(arrivals.packet(desc), core_);
       } else {
-        core_.pool().unhold(1);
-        if (auto packet = port.gather(desc)) {
-          ++packets;
+        auto packet = gather(port, desc);
+        plain = port.plain_options();
+        if (packet) {
           handler_(std::move(*packet), core_);
+        } else {
+          --packets;
         }
       }
     }
@@ -161,23 +168,28 @@ class Poller : public Loop {
 
   void receive_burst(Port& port, std::uint32_t count) noexcept {
     core_.pool().hold(count);
+    const Arrivals arrivals = port.arrivals();
+    std::uint32_t plain = port.plain_options();
+    std::uint64_t packets = count;
     std::uint64_t bytes = 0;
     Packet* const first = reinterpret_cast<Packet*>(burst_.data());
     Packet* next = first;
     for (std::uint32_t i = 0; i < count; ++i) {
-      const xdp_desc& desc = port.received(i);
+      const xdp_desc& desc = arrivals[i];
       bytes += desc.len;
-      if (port.whole(desc)) [[likely]] {
-        std::construct_at(next++, port.packet(desc));
+      if (arrivals.whole(desc, plain)) [[likely]] {
+        std::construct_at(next++, arrivals.packet(desc));
       } else {
-        core_.pool().unhold(1);
-        if (auto packet = port.gather(desc)) {
+        auto packet = gather(port, desc);
+        plain = port.plain_options();
+        if (packet) {
           std::construct_at(next++, std::move(*packet));
+        } else {
+          --packets;
         }
       }
     }
-    const auto packets = static_cast<std::size_t>(next - first);
-    Burst burst({first, packets});
+    Burst burst({first, static_cast<std::size_t>(packets)});
     if (packets > 0) handler_(burst, core_);
     std::destroy_n(first, packets);
     port.release(count, packets, bytes);

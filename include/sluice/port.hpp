@@ -53,6 +53,42 @@ struct PortCounters {
   Counter astray;  ///< Completions that name no frame of ours.
 };
 
+/// The unread descriptors of RX, as a loop walks over them. By value: nothing
+/// that a handler writes can change it, so that it stays in registers.
+class Arrivals {
+ public:
+  Arrivals(ConsumerRing<xdp_desc>::Burst burst, FramePool& pool,
+           std::uint8_t port, std::uint16_t queue) noexcept
+      : burst_(burst),
+        frames_(pool.map()),
+        pool_(&pool),
+        queue_(queue),
+        port_(port) {}
+
+  /// The i-th descriptor. REQUIRES: i < receivable().
+  [[nodiscard]] const xdp_desc& operator[](std::uint32_t i) const noexcept {
+    return burst_[i];
+  }
+  /// `desc` is a whole packet in a frame of ours, as nearly all are. `plain`:
+  /// the port's plain_options().
+  [[nodiscard]] bool whole(const xdp_desc& desc,
+                           std::uint32_t plain) const noexcept {
+    return desc.options == plain && frames_.contains(desc.addr, desc.len);
+  }
+  /// The packet in `desc`, owned. REQUIRES: whole(desc, plain).
+  [[nodiscard]] Packet packet(const xdp_desc& desc) const noexcept {
+    pool_->moved(desc.addr, FrameOwner::fill, FrameOwner::handler);
+    return Packet(*pool_, desc.addr, desc.len, port_, queue_);
+  }
+
+ private:
+  ConsumerRing<xdp_desc>::Burst burst_;
+  FrameMap frames_;
+  FramePool* pool_;
+  std::uint16_t queue_;
+  std::uint8_t port_;
+};
+
 class Port {
  public:
   /// `fill_target`: frames the kernel is to have for receiving; at most the RX
@@ -68,19 +104,22 @@ class Port {
   std::uint32_t reclaim() noexcept {
     if (transmitting() == 0) return 0;
     const std::uint32_t count = completion_.readable(kReclaimMax);
+    if (count == 0) return 0;
+    assert(count <= transmitting());  // More came home than ever left.
+    const auto completion = completion_.burst();
+    FramePool& pool = *pool_;
+    const FrameMap frames = pool.map();
     for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint64_t addr = completion_[i];
+      const std::uint64_t addr = completion[i];
       // The kernel completes invalid descriptors with their raw address.
-      if (!pool_->contains(addr, 0)) [[unlikely]] {
+      if (!frames.contains(addr, 0)) [[unlikely]] {
         ++counters_->astray;
         continue;
       }
-      pool_->put(addr, FrameOwner::tx);
+      pool.put(addr, FrameOwner::tx);
     }
-    if (count > 0) {
-      completion_.release(count);
-      counters_->completed += count;
-    }
+    completion_.release(count);
+    counters_->completed += count;
     return count;
   }
 
@@ -97,21 +136,15 @@ class Port {
   /// Packets in RX, whether or not there are frames to replace theirs; 0 or 1.
   [[nodiscard]] std::uint32_t unreceived() noexcept { return rx_.readable(1); }
 
-  /// The i-th received descriptor. REQUIRES: i < receivable().
-  [[nodiscard]] const xdp_desc& received(std::uint32_t i) const noexcept {
-    return rx_[i];
+  /// What was received, for walking over it: see Arrivals.
+  [[nodiscard]] Arrivals arrivals() noexcept {
+    return {rx_.burst(), *pool_, index_, queue_};
   }
 
-  /// `desc` is a whole packet in a frame of ours, as nearly all are.
-  [[nodiscard]] bool whole(const xdp_desc& desc) const noexcept {
-    return (desc.options | chain_.open) == 0 &&
-           pool_->contains(desc.addr, desc.len);
-  }
-
-  /// The packet in `desc`, owned. REQUIRES: whole(desc).
-  [[nodiscard]] Packet packet(const xdp_desc& desc) noexcept {
-    pool_->moved(desc.addr, FrameOwner::fill, FrameOwner::handler);
-    return Packet(*pool_, desc.addr, desc.len, index_, queue_);
+  /// The options of a descriptor that is a packet of its own: none. While a
+  /// chain goes on there is no such descriptor, and this is what none has.
+  [[nodiscard]] std::uint32_t plain_options() const noexcept {
+    return chain_.open ? ~0U : 0U;
   }
 
   /// What is not whole: a piece of a chain, perhaps its last, or a descriptor
@@ -139,11 +172,11 @@ class Port {
     pool_->unhold(queued_);
     tx_.submit(queued_);
     counters_->tx_submitted += queued_;
-    counters_->tx_packets += queued_packets_;
+    counters_->tx_packets += queued_ - queued_more_;
     counters_->tx_bytes += queued_bytes_;
     room_ -= queued_;
     queued_ = 0;
-    queued_packets_ = 0;
+    queued_more_ = 0;
     queued_bytes_ = 0;
   }
 
@@ -161,14 +194,16 @@ class Port {
   /// Takes the packet for sending. False: no room in TX, nothing changed.
   /// REQUIRES: the packet is of this core.
   [[nodiscard]] bool send(Packet& packet) noexcept {
-    assert(packet.pool_ == pool_);
-    if (packet.segments_ != 1) [[unlikely]]
-      return send_chain(packet);
-    if (queued_ == room_) [[unlikely]] {
-      if (!find_room(1)) return false;
+    if constexpr (kCheckFrames) assert(packet.pool_ == pool_);
+    if (packet.segments_ != 1) [[unlikely]] {
+      if (!send_chain({packet.addr_, packet.size_}, packet.segments_)) {
+        return false;
+      }
+    } else {
+      if (queued_ == room_ && !find_room(1)) [[unlikely]]
+        return false;
+      put_descriptor(packet.addr_, packet.size_, 0);
     }
-    put_descriptor(packet.addr_, packet.size_, 0);
-    ++queued_packets_;
     packet.pool_ = nullptr;
     return true;
   }
@@ -216,7 +251,7 @@ class Port {
     std::uint64_t last_addr = 0;
     std::uint32_t first_size = 0;
     std::uint32_t segments = 0;  // Gathered so far.
-    std::uint32_t open = 0;      // 1: the next descriptor belongs to it.
+    bool open = false;           // The next descriptor belongs to it.
     bool broken = false;         // What came and what comes is dropped.
   };
 
@@ -234,7 +269,7 @@ class Port {
     room_ = tx_.writable(tx_.size());
     return room_ - queued_ >= wanted;
   }
-  bool send_chain(Packet& packet) noexcept;
+  bool send_chain(FramePool::Link first, std::uint32_t segments) noexcept;
   void refill_now(std::uint32_t missing) noexcept;
   void drop_chain() noexcept;
 
@@ -245,8 +280,8 @@ class Port {
   FramePool* pool_;
   std::unique_ptr<PortCounters> counters_;  // On cache lines of its own.
 
-  std::uint32_t queued_ = 0;  // Written into TX, not yet submitted.
-  std::uint32_t queued_packets_ = 0;
+  std::uint32_t queued_ = 0;       // Written into TX, not yet submitted.
+  std::uint32_t queued_more_ = 0;  // Of them, not the first of a packet.
   std::uint64_t queued_bytes_ = 0;
   std::uint32_t room_ = 0;  // Free TX slots when last looked, with queued_.
   std::uint32_t fill_target_;

@@ -17,6 +17,7 @@
 // net/xdp/xsk_queue.h (which explains the barriers on the kernel's side).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cassert>
@@ -76,6 +77,32 @@ class ConsumerRing {
     return slots_[(head_ + i) & mask_];
   }
 
+  /// The unread entries, for a loop over many: by value, so that no store to
+  /// other memory makes the compiler look at the ring again.
+  class Burst {
+   public:
+    [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept {
+      if constexpr (kCheckFrames) assert(i < count_);
+      return slots_[(head_ + i) & mask_];
+    }
+
+   private:
+    friend class ConsumerRing;
+    const T* slots_;
+    std::uint32_t mask_;
+    std::uint32_t head_;
+    std::uint32_t count_;
+  };
+  /// Valid until release().
+  [[nodiscard]] Burst burst() const noexcept {
+    Burst burst;
+    burst.slots_ = slots_;
+    burst.mask_ = mask_;
+    burst.head_ = head_;
+    burst.count_ = peer_ - head_;
+    return burst;
+  }
+
   /// Hands the first `count` entries back to the producer.
   void release(std::uint32_t count) noexcept {
     assert(count <= peer_ - head_);
@@ -131,6 +158,18 @@ class ProducerRing {
     head_ += count;
     // Release: the slots are written before the index that covers them.
     std::atomic_ref(*producer_).store(head_, std::memory_order_release);
+  }
+
+  /// Writes and submits all of `entries`.
+  /// REQUIRES: entries.size() <= the last writable().
+  void submit(std::span<const T> entries) noexcept {
+    T* const next = slots_ + (head_ & mask_);
+    const std::size_t straight = std::min<std::size_t>(
+        entries.size(), static_cast<std::size_t>(slots_ + size() - next));
+    std::copy_n(entries.data(), straight, next);
+    std::copy(entries.data() + straight, entries.data() + entries.size(),
+              slots_);  // Around the end.
+    submit(static_cast<std::uint32_t>(entries.size()));
   }
 
   /// Entries submitted that the consumer has not taken yet, read afresh.

@@ -34,9 +34,9 @@ class Bench {
     EXPECT_TRUE(hand_.kernel.deliver(in, bytes));
     Port& port = hand_.ports.at(in);
     EXPECT_EQ(port.receivable(1), 1u);
-    const xdp_desc desc = port.received(0);
+    const xdp_desc desc = port.arrivals()[0];
     hand_.pool.hold(1);
-    handler_(port.packet(desc), *hand_.core);
+    handler_(port.arrivals().packet(desc), *hand_.core);
     port.release(1, 1, desc.len);
     for (Port& each : hand_.ports) {
       each.submit();

@@ -102,8 +102,8 @@ TEST_P(PortTest, ADescriptorOutOfRangeIsNotFollowed) {
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
   side_.rx.slots[(side_.rx.producer - 1) % kRing].addr = 1ULL << 40;
   ASSERT_EQ(port_.receivable(64), 1U);
-  EXPECT_FALSE(port_.whole(port_.received(0)));
-  EXPECT_FALSE(port_.gather(port_.received(0)));
+  EXPECT_FALSE(port_.arrivals().whole(port_.arrivals()[0], 0));
+  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
   port_.release(1, 0, 64);
   EXPECT_EQ(port_.counters().rx_invalid.value(), 1U);
   EXPECT_EQ(port_.counters().rx_broken.value(), 1U);
@@ -115,8 +115,8 @@ TEST_P(PortTest, ADescriptorThatLeavesItsFrameGoesHome) {
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
   side_.rx.slots[(side_.rx.producer - 1) % kRing].len = 2000;
   ASSERT_EQ(port_.receivable(64), 1U);
-  EXPECT_FALSE(port_.whole(port_.received(0)));
-  EXPECT_FALSE(port_.gather(port_.received(0)));
+  EXPECT_FALSE(port_.arrivals().whole(port_.arrivals()[0], 0));
+  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
   port_.release(1, 0, 2000);
   EXPECT_EQ(port_.counters().astray.value(), 0U);
   EXPECT_EQ(hand_.pool.available(), 32 - kRing + 1);
@@ -140,7 +140,7 @@ TEST_P(PortTest, WithoutPacketsADryPoolIsNoMatter) {
   std::vector<Packet> kept;
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
   ASSERT_EQ(port_.receivable(64), 1U);
-  kept.push_back(port_.packet(port_.received(0)));
+  kept.push_back(port_.arrivals().packet(port_.arrivals()[0]));
   hand_.pool.hold(1);
   port_.release(1, 1, 64);
   while (hand_.pool.available() > 0) kept.push_back(made());
@@ -152,9 +152,9 @@ TEST_P(PortTest, AChainIsSentWholeOrNotAtAll) {
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1), XDP_PKT_CONTD));
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(2)));
   ASSERT_EQ(port_.receivable(64), 2U);
-  EXPECT_FALSE(port_.gather(port_.received(0)));
+  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
   EXPECT_EQ(port_.chained(), 1U);
-  auto packet = port_.gather(port_.received(1));
+  auto packet = port_.gather(port_.arrivals()[1]);
   ASSERT_TRUE(packet);
   port_.release(2, 1, 128);
   send(kRing - 1);
