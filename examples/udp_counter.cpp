@@ -24,7 +24,7 @@ class UdpCounter {
   };
 
   UdpCounter(const Config& config, sluice::Core& core)
-      : limit_(std::min(config.flows, kLimitMax)),
+      : limit_(config.flows <= kLimitMax ? config.flows : 0),
         datagrams_(core.counter("datagrams")) {
     if (limit_ != config.flows)
       core.fail({EINVAL, "--flows", "beyond 4194304", "Give a smaller one."});
