@@ -12,7 +12,7 @@ target everything. The command line program is build/release/sluice.
 
 presets:
   release         g++, -O2, asserts on
-  release-clang   clang 19, -O2, asserts on
+  release-clang   clang 19, -O2, asserts on, clang-tidy beside the compiler
   debug           clang 19, -O0, frames poisoned
   asan            clang 19, AddressSanitizer and UBSan
   tsan            clang 19, ThreadSanitizer

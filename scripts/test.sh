@@ -123,7 +123,7 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
 if [ "$mode" = quick ]; then
   scripts/setup.sh --check
   scripts/build.sh release
-  run_tests release -L '^(unit|style)$' -LE '^slow$'
+  run_tests release -L '^(unit|style)$'
   exit
 fi
 
@@ -133,7 +133,7 @@ leave_out=
 if [ "$mode" = full ]; then
   say "building with g++, then with clang 19"
   scripts/build.sh release
-  scripts/build.sh release-clang
+  scripts/build.sh release-clang shipped
   with_watch release
 else
   leave_out='style|package'

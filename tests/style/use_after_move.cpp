@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled into nothing: check_tidy.sh wants clang-tidy to refuse this file,
-// once for a packet touched after it was sent.
+// Compiled into nothing: check_use_after_move.sh wants clang-tidy to refuse
+// this file, once for a packet touched after it was sent.
 #include <sluice/core.hpp>
 #include <sluice/packet.hpp>
 #include <utility>
