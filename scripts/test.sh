@@ -10,10 +10,11 @@ usage: scripts/test.sh [--quick|--sanitize]
 Installs missing packages (scripts/setup.sh), builds, runs the tests by ctest,
 and ends with ctest's summary. Exit 0 only if everything passed.
 
-  (nothing)    the release build with every test, and the same sources through
-               clang 19. Tests of the XDP program and tests on veth pairs need
-               root and CAP_NET_ADMIN; a machine that cannot run them is told
-               why they are left out, on one that can they must not be skipped.
+  (nothing)    the release build with every test; and all sources but the tests
+               through clang 19 and clang-tidy. Tests of the XDP program and on
+               veth pairs need root and CAP_NET_ADMIN; a machine that cannot
+               run them is told why they are left out, on one that can they
+               must not be skipped.
   --quick      unit and style tests only; no root, under a minute
   --sanitize   all tests but style and package under AddressSanitizer and
                UBSan, then under ThreadSanitizer
@@ -131,7 +132,7 @@ scripts/setup.sh
 obstacle=$(why_no_veth)
 leave_out=
 if [ "$mode" = full ]; then
-  say "building with g++, then with clang 19"
+  say "building with g++, then with clang 19 and clang-tidy"
   scripts/build.sh release
   scripts/build.sh release-clang shipped
   with_watch release
