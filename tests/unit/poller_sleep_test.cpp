@@ -20,8 +20,6 @@ class SleepTest : public ::testing::Test {
     return rig_.kernel.last_deadline - before;
   }
 
-  std::vector<Packet> kept_;
-  bool keep_ = false;
   Rig<OnPacket> rig_{[this](Packet packet, Core& core) {
                        if (keep_) {
                          kept_.push_back(std::move(packet));
@@ -30,6 +28,8 @@ class SleepTest : public ::testing::Test {
                        }
                      },
                      {.frames = 48, .ring_size = 16}};
+  bool keep_ = false;
+  std::vector<Packet> kept_;  // Dies before the rig whose frames it has.
 };
 
 TEST_F(SleepTest, WithNothingToDoItSleepsLongAndWatchesRx) {
