@@ -47,24 +47,29 @@ Result<std::unique_ptr<Uring>> Uring::open() {
 
 Uring::~Uring() {
   if (ring_->ring_fd < 0) return;
-  std::size_t armed = 0;
-  for (std::size_t i = 0; i < count_; ++i) {
-    if (!watches_[i].armed) continue;
-    io_uring_sqe* sqe = io_uring_get_sqe(ring_.get());
-    io_uring_prep_poll_remove(sqe, i);
-    io_uring_sqe_set_data64(sqe, kCancel);
-    ++armed;
-  }
-  // Bounded: a poll that was cancelled completes at once.
-  for (int turn = 0; armed > 0 && turn < 100; ++turn) {
+  // Asked again each time: a poll that has just fired can't be cancelled before
+  // its completion is seen. Bounded: the next request finds it.
+  for (int turn = 0; turn < 100 && cancel_polls() > 0; ++turn) {
     __kernel_timespec nap{0, 10'000'000};
     io_uring_cqe* cqe = nullptr;
     io_uring_submit_and_wait_timeout(ring_.get(), &cqe, 1, &nap, nullptr);
     drain();
-    armed = 0;
-    for (std::size_t i = 0; i < count_; ++i) armed += watches_[i].armed ? 1 : 0;
   }
   io_uring_queue_exit(ring_.get());
+}
+
+// How many polls are armed yet, each with a request to be cancelled.
+std::size_t Uring::cancel_polls() noexcept {
+  std::size_t armed = 0;
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (!watches_[i].armed) continue;
+    ++armed;
+    io_uring_sqe* sqe = io_uring_get_sqe(ring_.get());
+    if (sqe == nullptr) break;
+    io_uring_prep_poll_remove(sqe, i);
+    io_uring_sqe_set_data64(sqe, kCancel);
+  }
+  return armed;
 }
 
 void Uring::arm(std::size_t index) noexcept {

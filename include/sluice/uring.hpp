@@ -39,6 +39,7 @@ class Uring {
   Uring();
   void arm(std::size_t index) noexcept;
   bool drain() noexcept;
+  std::size_t cancel_polls() noexcept;
 
   static constexpr std::size_t kWatchedMax = 64;
   struct Watch {
