@@ -70,16 +70,13 @@ TEST_F(LabTest, WiresShowTagsWhereTheyWere) {
 
 TEST_F(LabTest, LinksGoDownAndUpAndAway) {
   ASSERT_TRUE(lab().set_link(Side::b, false));
-  const auto running = [&] {
-    auto device =
-        lab().in(Side::a, [&] { return Netdev::read(mine().interface); });
-    return device && device->running;
-  };
-  EXPECT_FALSE(running());
+  EXPECT_TRUE(lab().wait_for_link(Side::a, false));
   ASSERT_TRUE(lab().set_link(Side::b, true));
-  EXPECT_TRUE(running());
+  EXPECT_TRUE(lab().wait_for_link(Side::a, true));
+  EXPECT_TRUE(ping(Side::b, mine().ipv4, 1));
   ASSERT_TRUE(lab().remove());
-  EXPECT_FALSE(running());
+  EXPECT_FALSE(
+      lab().in(Side::a, [&] { return Netdev::read(mine().interface); }));
 }
 
 TEST_F(LabTest, ProcessesTellHowTheyEnded) {

@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <sluice/netdev.hpp>
 #include <sluice/testing/veth_lab.hpp>
 #include <sstream>
 #include <thread>
@@ -276,6 +277,19 @@ Result<void> VethLab::ip(Side side, const std::string& arguments) const {
 Result<void> VethLab::set_link(Side side, bool up, std::size_t pair) const {
   return ip(side, "link set dev " + end(side, pair).interface +
                       (up ? " up" : " down"));
+}
+
+bool VethLab::wait_for_link(Side side, bool up, std::size_t pair) const {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + kPatience;
+  return in(side, [&] {
+    while (Clock::now() < deadline) {
+      const auto device = Netdev::read(end(side, pair).interface);
+      if (device && device->running == up) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return false;
+  });
 }
 
 Result<void> VethLab::remove(std::size_t pair) const {

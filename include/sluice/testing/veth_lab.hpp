@@ -82,8 +82,11 @@ class VethLab {
 
   /// `ip ARGUMENTS` at that side: "link set dev X down".
   Result<void> ip(Side side, const std::string& arguments) const;
-  /// Sets an interface up or down.
+  /// Sets an interface up or down; its peer loses and gains its carrier.
   Result<void> set_link(Side side, bool up, std::size_t pair = 0) const;
+  /// Waits until the kernel tells a carrier, or none: up to a second later than
+  /// packets pass, or stop to pass. False: not within ten seconds.
+  bool wait_for_link(Side side, bool up, std::size_t pair = 0) const;
   /// Deletes a pair, both ends.
   Result<void> remove(std::size_t pair = 0) const;
 
