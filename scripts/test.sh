@@ -116,10 +116,14 @@ esac
 [ $# -le 1 ] || { echo "test: one argument at most; see --help" >&2; exit 2; }
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# A finding of a sanitizer is a failure, not a line in a log.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
-export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
-export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+# A finding of a sanitizer is a failure, not a line in a log, and has names in
+# its stack; addr2line is always there, with g++.
+for symbolizer in llvm-symbolizer-19 llvm-symbolizer addr2line; do
+  names=external_symbolizer_path=$(command -v "$symbolizer") && break
+done
+export ASAN_OPTIONS=${ASAN_OPTIONS:-$names}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-$names:halt_on_error=1:print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-$names:halt_on_error=1}
 
 if [ "$mode" = quick ]; then
   scripts/setup.sh --check
