@@ -9,10 +9,10 @@
 #include <cstdint>
 #include <iostream>
 #include <random>
+#include <sluice/testing/frame.hpp>
 #include <string>
 #include <vector>
 
-#include "frame.hpp"
 #include "program_test.hpp"
 
 namespace {

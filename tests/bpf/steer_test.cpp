@@ -10,8 +10,8 @@
 #include <thread>
 
 #include <sluice/sys.hpp>
+#include <sluice/testing/frame.hpp>
 
-#include "frame.hpp"
 #include "program_test.hpp"
 
 namespace {

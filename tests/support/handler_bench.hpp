@@ -9,12 +9,12 @@
 #include <cstdint>
 #include <optional>
 #include <sluice/handler.hpp>
+#include <sluice/testing/frame.hpp>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "fake_kernel.hpp"
-#include "frame.hpp"
 
 namespace sluice::testing {
 

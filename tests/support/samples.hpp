@@ -5,11 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <sluice/parse.hpp>
+#include <sluice/testing/frame.hpp>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "frame.hpp"
 
 namespace sluice::testing {
 

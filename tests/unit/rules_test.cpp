@@ -8,8 +8,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-
-#include "frame.hpp"
+#include <sluice/testing/frame.hpp>
 
 namespace {
 

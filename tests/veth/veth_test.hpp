@@ -12,14 +12,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sluice/engine.hpp>
+#include <sluice/testing/frame.hpp>
 #include <sluice/testing/veth_lab.hpp>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include "frame.hpp"
 
 namespace sluice::testing {
 
