@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// What both directions share: rings, link, time.
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <sluice/testing/sim_port.hpp>
+
+namespace sluice::testing {
+namespace {
+
+// A device that is at work looks at TX so often.
+constexpr Duration kDriverPeriod = std::chrono::microseconds(10);
+
+}  // namespace
+
+SimPort::SimPort(SimWorld& world, std::uint8_t index,
+                 const SimPortOptions& options)
+    : world_(world),
+      options_(options),
+      index_(index),
+      fill_(2 * options.ring_size, options.start),
+      rx_(options.ring_size, options.start),
+      tx_(options.ring_size, options.start),
+      completion_(options.completion_size == 0 ? options.ring_size
+                                               : options.completion_size,
+                  options.start),
+      fill_seen_(options.start),
+      tx_seen_(options.start) {
+  tx_.ask_for_wakeup(true);
+}
+
+PortRings SimPort::rings() noexcept {
+  return {fill_.memory(), rx_.memory(), tx_.memory(), completion_.memory()};
+}
+
+void SimPort::feed(SimSource source) {
+  source_ = std::move(source);
+  pull_arrival();
+}
+
+std::uint32_t SimPort::receiving() noexcept {
+  return fill_.used() + rx_.used() +
+         static_cast<std::uint32_t>(spare_.size() + pending_.size());
+}
+
+std::uint32_t SimPort::transmitting() noexcept {
+  return tx_.used() + completion_.used() +
+         static_cast<std::uint32_t>(flights_.size() + outgoing_.size());
+}
+
+void SimPort::set_link(bool up) {
+  if (up == link_up_) return;
+  link_up_ = up;
+  link_due_ = Time::never();
+  world_.showed(up ? SimTrait::link_up : SimTrait::link_down);
+  world_.note('l', index_, up ? 1 : 0);
+  world_.events.push_back(
+      {up ? Event::Kind::link_up : Event::Kind::link_down, index_});
+}
+
+// At a packet or a kick the link may go down for a while.
+void SimPort::flap() {
+  if (!link_up_ || !world_.random.chance(world_.faults.link_flap)) return;
+  set_link(false);
+  link_due_ = world_.clock + world_.random.up_to(world_.faults.down_max);
+}
+
+void SimPort::settle_link() {
+  if (link_due_ <= world_.clock) set_link(true);
+}
+
+void SimPort::stick(Time until) { stuck_until_ = until; }
+
+// What user space has put into the rings since: frames change hands when the
+// index says so, not when the kernel gets to them.
+void SimPort::scan() {
+  for (const std::uint32_t end = fill_.produced(); fill_seen_ != end;
+       ++fill_seen_) {
+    world_.frames.entered(fill_.peek(fill_seen_ - fill_.consumed()),
+                          SimFrames::Place::fill, index_, world_.clock);
+    if (fill_seen_ == ~0U) world_.showed(SimTrait::index_wrapped);
+  }
+  for (const std::uint32_t end = tx_.produced(); tx_seen_ != end; ++tx_seen_) {
+    world_.frames.entered(tx_.peek(tx_seen_ - tx_.consumed()).addr,
+                          SimFrames::Place::tx, index_, world_.clock);
+    if (tx_seen_ == ~0U) world_.showed(SimTrait::index_wrapped);
+  }
+}
+
+int SimPort::wake() {
+  world_.note('w', index_);
+  if (!link_up_) return ENETDOWN;
+  if (options_.zero_copy) {
+    fill_asleep_ = false;
+    prefetch();
+  }
+  return 0;
+}
+
+int SimPort::kick() {
+  flap();
+  const SimFaults& faults = world_.faults;
+  if (!link_up_) {
+    world_.showed(SimTrait::kick_enetdown);
+    return ENETDOWN;
+  }
+  if (world_.strikes(faults.kick_enxio, SimTrait::kick_enxio, index_)) {
+    return ENXIO;
+  }
+  if (world_.strikes(faults.kick_enobufs, SimTrait::kick_enobufs, index_)) {
+    return ENOBUFS;
+  }
+  if (world_.strikes(faults.kick_eintr, SimTrait::kick_eintr, index_)) {
+    return EINTR;
+  }
+  if (world_.strikes(faults.tx_stuck, SimTrait::tx_stuck, index_)) {
+    stick(world_.clock + faults.stuck_for);
+  }
+  if (options_.zero_copy) {
+    tx_active_ = true;
+    tx_.ask_for_wakeup(false);
+    return 0;
+  }
+  if (tx_.readable() > 0 &&
+      world_.strikes(faults.kick_eagain, SimTrait::kick_eagain, index_)) {
+    return EAGAIN;
+  }
+  return take_batch();
+}
+
+void SimPort::tick() {
+  scan();
+  settle_link();
+  if (!pending_.empty() && pending_due_ <= world_.clock) push_pending();
+  while (source_ && arrival_.at <= world_.clock) {
+    arrive(arrival_.bytes);
+    pull_arrival();
+  }
+  if (options_.zero_copy) {
+    prefetch();
+    if (tx_active_) drive_tx();
+  }
+  complete();
+}
+
+Time SimPort::next_due() noexcept {
+  Time due = std::min(link_due_, std::max(flights_due_, stuck_until_));
+  if (flights_.empty()) due = link_due_;
+  if (source_) due = std::min(due, arrival_.at);
+  if (!pending_.empty()) due = std::min(due, pending_due_);
+  if (tx_active_) due = std::min(due, world_.clock + kDriverPeriod);
+  return due;
+}
+
+}  // namespace sluice::testing

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// From TX onto the wire, and the frames back by COMPLETION.
+#include <algorithm>
+#include <cerrno>
+#include <sluice/testing/sim_port.hpp>
+
+namespace sluice::testing {
+namespace {
+
+using std::chrono::microseconds;
+
+// A healthy device has sent a packet so long after it was taken.
+constexpr Duration kFlightTime = microseconds(3);
+// Descriptors that a zero-copy driver takes each time it looks.
+constexpr std::uint32_t kDriverBatch = 64;
+
+}  // namespace
+
+bool SimPort::valid(const xdp_desc& desc) const noexcept {
+  return desc.len > 0 && desc.addr < world_.umem.size() &&
+         (desc.addr & (world_.frame_size - 1)) + desc.len <=
+             world_.frame_size &&
+         (desc.options & ~std::uint32_t{XDP_PKT_CONTD}) == 0;
+}
+
+// The kernel takes nothing that it could not complete.
+std::uint32_t SimPort::reserved() noexcept {
+  return completion_.size() - completion_.room() +
+         static_cast<std::uint32_t>(flights_.size() + outgoing_.size());
+}
+
+// Copy mode: what one sendto(2) does.
+int SimPort::take_batch() {
+  for (std::uint32_t taken = 0; tx_.readable() > 0; ++taken) {
+    if (taken == options_.tx_budget) {
+      world_.showed(SimTrait::kick_budget);
+      return EAGAIN;
+    }
+    if (reserved() >= completion_.size()) {
+      world_.showed(SimTrait::completion_blocked);
+      return EAGAIN;
+    }
+    switch (take()) {
+      case Taken::invalid:
+        if (tx_.readable() > 0) world_.showed(SimTrait::tx_behind_invalid);
+        return 0;
+      case Taken::refused:
+        return EBUSY;
+      case Taken::sent:
+      case Taken::more:
+        break;
+    }
+  }
+  return 0;
+}
+
+// Zero-copy: what the driver does by itself, until TX is empty.
+void SimPort::drive_tx() {
+  if (!link_up_) return;
+  for (std::uint32_t taken = 0; taken < kDriverBatch; ++taken) {
+    if (tx_.readable() == 0) {
+      tx_active_ = false;
+      tx_.ask_for_wakeup(true);
+      world_.showed(SimTrait::tx_driver_dry);
+      return;
+    }
+    if (reserved() >= completion_.size()) {
+      world_.showed(SimTrait::completion_blocked);
+      return;
+    }
+    (void)take();
+  }
+}
+
+// A bad descriptor is consumed, counted, and comes back with the address that
+// it had; what was taken of its packet before is lost with it.
+void SimPort::give_up(const xdp_desc& desc) {
+  outgoing_.push_back(desc.addr);
+  bytes_.clear();
+  world_.showed(SimTrait::tx_invalid);
+  finish(SimFate::invalid);
+}
+
+SimPort::Taken SimPort::take() {
+  const xdp_desc desc = tx_.peek();
+  tx_.pop();
+  world_.note('t', desc.addr, desc.len);
+  if (!valid(desc)) {
+    give_up(desc);
+    return Taken::invalid;
+  }
+  const std::size_t before = bytes_.size();
+  bytes_.resize(before + desc.len);
+  sim_copy(bytes_.data() + before, &world_.umem[desc.addr], desc.len);
+  outgoing_.push_back(desc.addr);
+  if (outgoing_.size() > Packet::kSegmentsMax) {
+    // EOVERFLOW: what was taken is dropped; what follows is a packet anew.
+    world_.showed(SimTrait::tx_oversized);
+    finish(SimFate::oversized);
+    return Taken::sent;
+  }
+  if ((desc.options & XDP_PKT_CONTD) != 0) return Taken::more;
+  if (outgoing_.size() > 1) world_.showed(SimTrait::tx_chain);
+  if (world_.strikes(world_.faults.tx_refused, SimTrait::tx_refused, index_)) {
+    finish(SimFate::refused);
+    return Taken::refused;
+  }
+  finish(SimFate::sent);
+  return Taken::sent;
+}
+
+void SimPort::finish(SimFate fate) {
+  switch (fate) {
+    case SimFate::sent:
+      ++wire_.sent;
+      wire_.sent_bytes += bytes_.size();
+      break;
+    case SimFate::refused:
+      ++wire_.refused;
+      break;
+    case SimFate::invalid:
+      ++wire_.invalid;
+      break;
+    case SimFate::oversized:
+      ++wire_.oversized;
+      break;
+  }
+  world_.note('s', static_cast<std::uint64_t>(fate), sim_digest(bytes_));
+  if (sink_) sink_({world_.clock, fate, index_, bytes_});
+  for (const std::uint64_t addr : outgoing_) fly(addr);
+  outgoing_.clear();
+  bytes_.clear();
+}
+
+void SimPort::fly(std::uint64_t addr) {
+  Time due = world_.clock + kFlightTime;
+  if (world_.strikes(world_.faults.completion_late, SimTrait::completion_late,
+                     index_)) {
+    due = due + world_.random.up_to(world_.faults.late_max);
+  }
+  flights_.push_back({addr, due, serial_++});
+  flights_due_ = std::min(flights_due_, due);
+}
+
+// Copy mode completes as each packet's memory is let go, in any order; a
+// zero-copy driver in the order of TX.
+void SimPort::complete() {
+  if (flights_due_ > world_.clock || stuck_until_ > world_.clock) return;
+  flights_due_ = Time::never();
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < flights_.size(); ++i) {
+    const Flight flight = flights_[i];
+    if (flight.due > world_.clock || (options_.zero_copy && kept > 0)) {
+      flights_[kept++] = flight;
+      flights_due_ = std::min(flights_due_, flight.due);
+      continue;
+    }
+    if (kept > 0) world_.showed(SimTrait::completion_swapped);
+    if (completion_.produced() == ~0U) {
+      world_.showed(SimTrait::index_wrapped);
+    }
+    world_.frames.left(flight.addr);
+    world_.note('c', flight.addr, index_);
+    completion_.push(flight.addr);
+  }
+  flights_.resize(kept);
+}
+
+}  // namespace sluice::testing
