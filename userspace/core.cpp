@@ -48,7 +48,8 @@ std::optional<Packet> Core::make_packet(std::uint32_t size) noexcept {
   const std::uint64_t frame = pool_->frame_of(pool_->take());
   pool_->moved(frame, FrameOwner::pool, FrameOwner::handler);
   pool_->hold(1);
-  return Packet(*pool_, frame + Packet::kHeadroom, size, 0, ports_[0].queue());
+  return Packet(*pool_, frame + Packet::kHeadroom, size,
+                {.queue = ports_[0].queue()});
 }
 
 Outlet Core::port(std::string_view name) {

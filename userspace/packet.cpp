@@ -7,11 +7,11 @@ namespace sluice {
 Packet::Segments Packet::segments() const noexcept {
   assert(pool_ != nullptr);
   Segments segments;
-  segments.count_ = segments_;
+  segments.count_ = origin_.segments;
   FramePool::Link at{addr_, size_};
-  for (std::uint8_t i = 0; i < segments_; ++i) {
+  for (std::uint8_t i = 0; i < origin_.segments; ++i) {
     segments.spans_[i] = {pool_->at(at.addr), at.size};
-    if (i + 1 < segments_) at = pool_->link(at.addr);
+    if (i + 1 < origin_.segments) at = pool_->link(at.addr);
   }
   return segments;
 }
@@ -56,8 +56,8 @@ bool Packet::append_to_chain(FramePool& pool, std::uint64_t addr,
 // Whole segments at the end go home; the first one always stays.
 bool Packet::trim_chain(std::uint32_t count) noexcept {
   if (count > size()) return false;
-  while (segments_ > 1) {
-    FramePool::Link& last = last_link(*pool_, addr_, segments_);
+  while (origin_.segments > 1) {
+    FramePool::Link& last = last_link(*pool_, addr_, origin_.segments);
     if (count < last.size) {
       last.size -= count;
       return true;
@@ -65,7 +65,7 @@ bool Packet::trim_chain(std::uint32_t count) noexcept {
     count -= last.size;
     pool_->put(last.addr, FrameOwner::handler);
     pool_->unhold(1);
-    --segments_;
+    --origin_.segments;
   }
   size_ -= count;
   return true;
@@ -73,7 +73,7 @@ bool Packet::trim_chain(std::uint32_t count) noexcept {
 
 std::optional<Packet> Packet::copy() const noexcept {
   assert(pool_ != nullptr);
-  if (pool_->available() < segments_) return std::nullopt;
+  if (pool_->available() < origin_.segments) return std::nullopt;
   std::uint64_t first = 0;
   std::uint64_t previous = 0;
   std::uint8_t made = 0;
@@ -94,8 +94,8 @@ std::optional<Packet> Packet::copy() const noexcept {
     previous = addr;
     ++made;
   }
-  pool_->hold(segments_);
-  return Packet(*pool_, first, size_, port_, queue_, segments_);
+  pool_->hold(origin_.segments);
+  return Packet(*pool_, first, size_, origin_);
 }
 
 }  // namespace sluice

@@ -81,8 +81,8 @@ std::optional<Packet> Port::gather(const xdp_desc& desc) noexcept {
     addr = next;
   }
   pool_->hold(chain.segments);
-  return Packet(*pool_, chain.first_addr, chain.first_size, index_, queue_,
-                static_cast<std::uint8_t>(chain.segments));
+  return Packet(*pool_, chain.first_addr, chain.first_size,
+                {queue_, index_, static_cast<std::uint8_t>(chain.segments)});
 }
 
 // All descriptors of a packet or none: half a chain in TX would join the next.

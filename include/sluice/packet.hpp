@@ -32,44 +32,41 @@ class Packet {
   /// Room in front of a received or a new packet: XDP_PACKET_HEADROOM.
   static constexpr std::uint32_t kHeadroom = 256;
 
+  /// Where a packet came in. One word, so that a burst is made quickly.
+  struct Origin {
+    std::uint16_t queue = 0;
+    std::uint8_t port = 0;
+    std::uint8_t segments = 1;
+  };
+
   /// `addr`: address of the first byte in the pool's UMEM. `size`: bytes from
   /// the Ethernet header on, without FCS. The pool counts the frame as held.
   Packet(FramePool& pool, std::uint64_t addr, std::uint32_t size,
-         std::uint8_t port, std::uint16_t queue,
-         std::uint8_t segments = 1) noexcept
-      : pool_(&pool),
-        addr_(addr),
-        size_(size),
-        queue_(queue),
-        port_(port),
-        segments_(segments) {}
+         Origin origin) noexcept
+      : pool_(&pool), addr_(addr), size_(size), origin_(origin) {}
 
   Packet(Packet&& other) noexcept
       : pool_(std::exchange(other.pool_, nullptr)),
         addr_(other.addr_),
         size_(other.size_),
-        queue_(other.queue_),
-        port_(other.port_),
-        segments_(other.segments_) {}
+        origin_(other.origin_) {}
 
   /// By value: the frame held until now is at home on return.
   Packet& operator=(Packet other) noexcept {
     std::swap(pool_, other.pool_);
     std::swap(addr_, other.addr_);
     std::swap(size_, other.size_);
-    std::swap(queue_, other.queue_);
-    std::swap(port_, other.port_);
-    std::swap(segments_, other.segments_);
+    std::swap(origin_, other.origin_);
     return *this;
   }
 
   ~Packet() {
     if (pool_ == nullptr) return;  // Moved from.
-    if (segments_ == 1) [[likely]] {
+    if (origin_.segments == 1) [[likely]] {
       pool_->put(addr_, FrameOwner::handler);
       pool_->unhold(1);
     } else {
-      drop_chain(*pool_, addr_, segments_);
+      drop_chain(*pool_, addr_, origin_.segments);
     }
   }
 
@@ -95,8 +92,9 @@ class Packet {
 
   /// Bytes of all segments.
   [[nodiscard]] std::uint32_t size() const noexcept {
-    return segments_ == 1 ? size_
-                          : chain_size(*pool_, {addr_, size_}, segments_);
+    return origin_.segments == 1
+               ? size_
+               : chain_size(*pool_, {addr_, size_}, origin_.segments);
   }
 
   /// Grow or shrink, in place, without moving what is there. New bytes hold
@@ -116,14 +114,14 @@ class Packet {
     return true;
   }
   [[nodiscard]] bool append(std::uint32_t count) noexcept {
-    if (segments_ != 1) [[unlikely]]
-      return append_to_chain(*pool_, addr_, segments_, count);
+    if (origin_.segments != 1) [[unlikely]]
+      return append_to_chain(*pool_, addr_, origin_.segments, count);
     if (!pool_->contains(addr_, std::uint64_t{size_} + count)) return false;
     size_ += count;
     return true;
   }
   [[nodiscard]] bool trim_back(std::uint32_t count) noexcept {
-    if (segments_ != 1) [[unlikely]]
+    if (origin_.segments != 1) [[unlikely]]
       return trim_chain(count);
     if (count > size_) return false;
     size_ -= count;
@@ -135,9 +133,9 @@ class Packet {
   [[nodiscard]] std::optional<Packet> copy() const noexcept;
 
   /// Index of the port it came in on, in the order the core's ports were named.
-  [[nodiscard]] std::uint8_t port() const noexcept { return port_; }
+  [[nodiscard]] std::uint8_t port() const noexcept { return origin_.port; }
   /// Queue of that port's interface.
-  [[nodiscard]] std::uint16_t queue() const noexcept { return queue_; }
+  [[nodiscard]] std::uint16_t queue() const noexcept { return origin_.queue; }
 
   /// The segments in order; one for most packets. Valid like bytes().
   class Segments {
@@ -174,9 +172,7 @@ class Packet {
   FramePool* pool_;     // nullptr: moved from.
   std::uint64_t addr_;  // First byte.
   std::uint32_t size_;  // Of the first segment.
-  std::uint16_t queue_;
-  std::uint8_t port_;
-  std::uint8_t segments_;  // link(frame) leads from each to the next.
+  Origin origin_;       // link(frame) leads from a segment to the next.
 };
 
 static_assert(sizeof(Packet) == 24, "a packet travels in registers");

@@ -10,6 +10,7 @@
 #include <sluice/handler.hpp>
 #include <sluice/kernel.hpp>
 #include <sluice/port.hpp>
+#include <span>
 
 namespace sluice {
 
@@ -133,17 +134,29 @@ class Poller : public Loop {
   std::uint32_t receive(Port& port) noexcept {
     const std::uint32_t count = port.receivable(options_.batch);
     if (count == 0) return 0;
+    core_.pool().hold(count);
     if constexpr (PacketHandler<H>) {
-      receive_each(port, count);
+      each_packet(port, count, [this](Packet packet) {
+        handler_(std::move(packet), core_);
+      });
     } else {
-      receive_burst(port, count);
+      Packet* const first = reinterpret_cast<Packet*>(burst_.data());
+      Packet* next = first;
+      each_packet(port, count, [&next](Packet packet) {
+        std::construct_at(next++, std::move(packet));
+      });
+      const std::span<Packet> packets(first, next);
+      Burst burst(packets);
+      if (!packets.empty()) handler_(burst, core_);
+      std::destroy(packets.begin(), packets.end());
     }
     arrived(count);
     return count;
   }
 
-  void receive_each(Port& port, std::uint32_t count) noexcept {
-    core_.pool().hold(count);
+  // Calls `take` with each packet of the first `count` descriptors in RX.
+  template <class Take>
+  void each_packet(Port& port, std::uint32_t count, Take take) noexcept {
     const Arrivals arrivals = port.arrivals();
     std::uint32_t plain = port.plain_options();
     std::uint64_t packets = count;
@@ -152,46 +165,17 @@ class Poller : public Loop {
       const xdp_desc& desc = arrivals[i];
       bytes += desc.len;
       if (arrivals.whole(desc, plain)) [[likely]] {
-        handler_(arrivals.packet(desc), core_);
+        take(arrivals.packet(desc));
       } else {
         auto packet = gather(port, desc);
         plain = port.plain_options();
         if (packet) {
-          handler_(std::move(*packet), core_);
+          take(std::move(*packet));
         } else {
           --packets;
         }
       }
     }
-    port.release(count, packets, bytes);
-  }
-
-  void receive_burst(Port& port, std::uint32_t count) noexcept {
-    core_.pool().hold(count);
-    const Arrivals arrivals = port.arrivals();
-    std::uint32_t plain = port.plain_options();
-    std::uint64_t packets = count;
-    std::uint64_t bytes = 0;
-    Packet* const first = reinterpret_cast<Packet*>(burst_.data());
-    Packet* next = first;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const xdp_desc& desc = arrivals[i];
-      bytes += desc.len;
-      if (arrivals.whole(desc, plain)) [[likely]] {
-        std::construct_at(next++, arrivals.packet(desc));
-      } else {
-        auto packet = gather(port, desc);
-        plain = port.plain_options();
-        if (packet) {
-          std::construct_at(next++, std::move(*packet));
-        } else {
-          --packets;
-        }
-      }
-    }
-    Burst burst({first, static_cast<std::size_t>(packets)});
-    if (packets > 0) handler_(burst, core_);
-    std::destroy_n(first, packets);
     port.release(count, packets, bytes);
   }
 

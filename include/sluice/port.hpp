@@ -58,12 +58,8 @@ struct PortCounters {
 class Arrivals {
  public:
   Arrivals(ConsumerRing<xdp_desc>::Burst burst, FramePool& pool,
-           std::uint8_t port, std::uint16_t queue) noexcept
-      : burst_(burst),
-        frames_(pool.map()),
-        pool_(&pool),
-        queue_(queue),
-        port_(port) {}
+           Packet::Origin origin) noexcept
+      : burst_(burst), frames_(pool.map()), pool_(&pool), origin_(origin) {}
 
   /// The i-th descriptor. REQUIRES: i < receivable().
   [[nodiscard]] const xdp_desc& operator[](std::uint32_t i) const noexcept {
@@ -78,15 +74,14 @@ class Arrivals {
   /// The packet in `desc`, owned. REQUIRES: whole(desc, plain).
   [[nodiscard]] Packet packet(const xdp_desc& desc) const noexcept {
     pool_->moved(desc.addr, FrameOwner::fill, FrameOwner::handler);
-    return Packet(*pool_, desc.addr, desc.len, port_, queue_);
+    return Packet(*pool_, desc.addr, desc.len, origin_);
   }
 
  private:
   ConsumerRing<xdp_desc>::Burst burst_;
   FrameMap frames_;
   FramePool* pool_;
-  std::uint16_t queue_;
-  std::uint8_t port_;
+  Packet::Origin origin_;
 };
 
 class Port {
@@ -138,7 +133,7 @@ class Port {
 
   /// What was received, for walking over it: see Arrivals.
   [[nodiscard]] Arrivals arrivals() noexcept {
-    return {rx_.burst(), *pool_, index_, queue_};
+    return {rx_.burst(), *pool_, {.queue = queue_, .port = index_}};
   }
 
   /// The options of a descriptor that is a packet of its own: none. While a
@@ -195,8 +190,8 @@ class Port {
   /// REQUIRES: the packet is of this core.
   [[nodiscard]] bool send(Packet& packet) noexcept {
     if constexpr (kCheckFrames) assert(packet.pool_ == pool_);
-    if (packet.segments_ != 1) [[unlikely]] {
-      if (!send_chain({packet.addr_, packet.size_}, packet.segments_)) {
+    if (packet.origin_.segments != 1) [[unlikely]] {
+      if (!send_chain({packet.addr_, packet.size_}, packet.origin_.segments)) {
         return false;
       }
     } else {

@@ -40,7 +40,7 @@ class PacketTest : public ::testing::Test {
     return frame;
   }
   Packet packet(std::uint32_t size) {
-    Packet packet(pool_, frame() + Packet::kHeadroom, size, 3, 17);
+    Packet packet(pool_, frame() + Packet::kHeadroom, size, {17, 3, 1});
     fill(packet.bytes(), 0);
     return packet;
   }
@@ -60,8 +60,10 @@ class PacketTest : public ::testing::Test {
       }
       last = addr;
     }
-    return {pool_, first, sizes[0],
-            3,     17,    static_cast<std::uint8_t>(sizes.size())};
+    return {pool_,
+            first,
+            sizes[0],
+            {17, 3, static_cast<std::uint8_t>(sizes.size())}};
   }
   static void fill(std::span<std::byte> bytes, std::size_t from) {
     for (auto& byte : bytes) byte = static_cast<std::byte>(from++);

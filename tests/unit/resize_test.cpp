@@ -24,7 +24,7 @@ class ResizeTest : public ::testing::Test {
     pool_.moved(frame, FrameOwner::pool, FrameOwner::handler);
     pool_.hold(1);
     Packet packet(pool_, frame + Packet::kHeadroom,
-                  static_cast<std::uint32_t>(bytes.size()), 0, 0);
+                  static_cast<std::uint32_t>(bytes.size()), {});
     // What was there before must not show in a payload that grows.
     const auto room = kFrameSize - Packet::kHeadroom;
     std::fill_n(packet.bytes().data(), room, std::byte{0xa5});
