@@ -158,5 +158,36 @@ TEST_F(ForwardTest, WireBetweenTwoPortsMovesNoByte) {
   EXPECT_GE(sum(ended, "tx_packets"), 3000u);
 }
 
+// Packets of several frames.
+class LargeForwardTest : public ForwardTest {
+ protected:
+  VethOptions wanted() const override {
+    return {.queues = 1, .mtu = 9000, .pairs = 2};
+  }
+};
+
+TEST_F(LargeForwardTest, ChainsGoThroughTheWireWhole) {
+  Running run = this->run({"--port", "left=" + mine(0).interface, "--port",
+                           "right=" + mine(1).interface, "--handler", "forward",
+                           "--force"});
+  ASSERT_TRUE(run.up());
+  EXPECT_EQ(run.started().at("queues").at(0).at("multi_buffer"), true);
+  Wire left = wire(Side::b, 0);
+  Wire right = wire(Side::b, 1);
+  for (std::size_t size = 0; size <= 8972; size += 97) {
+    const Bytes packet =
+        Frame().eth().ipv4("10.1.0.1", "10.2.0.2").udp(1, 9).payload(size);
+    ASSERT_TRUE(left.send(packet));
+    const auto got = right.receive(5s, [](std::span<const std::byte> each) {
+      return each.size() > 30 && each[26] == std::byte{10} &&
+             each[27] == std::byte{1};
+    });
+    ASSERT_TRUE(got) << size;
+    ASSERT_EQ(*got, packet) << size;
+  }
+  const Json ended = run.stop();
+  EXPECT_EQ(sum(ended, "lost"), 0u);
+}
+
 }  // namespace
 }  // namespace sluice::testing
