@@ -33,15 +33,16 @@ class Hand {
     });
     pool.emplace(umem->bytes(), kFrameSize, lent);
     for (std::size_t i = 0; i < sockets.size(); ++i) {
-      ports.emplace_back(std::in_place, static_cast<std::uint8_t>(i),
-                         std::uint16_t{0}, sockets[i]->rings(), *pool, kRing,
-                         sockets[i]->lent());
+      ports.emplace_back(static_cast<std::uint8_t>(i), std::uint16_t{0},
+                         sockets[i]->rings(), *pool, kRing, sockets[i]->lent());
     }
+    core.emplace(0, 0, ports, std::vector<PortFacts>(pairs), *pool,
+                 monotonic_now());
   }
 
   // The next packet on a port, if one comes in time.
   std::optional<Packet> receive(std::size_t i) {
-    Port& port = *ports.at(i);
+    Port& port = ports.at(i);
     pollfd fd{sockets.at(i)->fd(), POLLIN, 0};
     while (port.receivable(1) == 0) {
       if (::poll(&fd, 1, 5000) <= 0) return std::nullopt;
@@ -57,7 +58,7 @@ class Hand {
   }
   // Kicks until the kernel has taken all, and all has come back.
   bool transmit(std::size_t i) {
-    Port& port = *ports.at(i);
+    Port& port = ports.at(i);
     port.submit();
     const auto deadline = std::chrono::steady_clock::now() + 5s;
     while (port.untaken() > 0 || port.transmitting() > 0) {
@@ -76,30 +77,17 @@ class Hand {
   }
   // A packet of ours with these bytes.
   Packet packet(const Bytes& bytes) {
-    const std::uint64_t addr = pool->take();
-    pool->moved(addr, FrameOwner::pool, FrameOwner::handler);
-    pool->hold(1);
-    std::ranges::copy(bytes, pool->at(addr));
-    return {*pool, addr, static_cast<std::uint32_t>(bytes.size()), 0, 0};
-  }
-  Ledger ledger() {
-    Ledger ledger;
-    ledger.frames = pool->frames();
-    ledger.pool = pool->available();
-    ledger.handler = pool->held();
-    for (const auto& port : ports) {
-      ledger.receiving += port->receiving();
-      ledger.transmitting += port->transmitting();
-      ledger.astray += port->counters().astray.value();
-    }
-    return ledger;
+    auto packet = core->make_packet(static_cast<std::uint32_t>(bytes.size()));
+    std::ranges::copy(bytes, packet.value().bytes().begin());
+    return std::move(*packet);
   }
 
   std::optional<Umem> umem;
   std::vector<std::optional<Program>> programs;
   std::vector<std::optional<Socket>> sockets;
   std::optional<FramePool> pool;
-  std::vector<std::optional<Port>> ports;
+  std::vector<Port> ports;
+  std::optional<Core> core;
 
  private:
   void open(const VethLab& lab, std::size_t i) {
@@ -146,7 +134,7 @@ class SocketTest : public VethTest {
       auto packet = hand.receive(in);
       ASSERT_TRUE(packet) << i;
       const auto* at = packet->bytes().data();
-      ASSERT_TRUE(hand.ports[out]->send(*packet));
+      ASSERT_TRUE(hand.ports[out].send(*packet));
       ASSERT_TRUE(hand.transmit(out)) << i;
       const auto got = to.receive(5s, is_ours);
       ASSERT_TRUE(got) << i;
@@ -161,7 +149,7 @@ TEST_F(SocketTest, TwoSocketsOnOneMemoryForwardWithoutCopying) {
   Hand hand(lab(), 2);
   expect_forwarded(hand, 0, 1, 600);
   expect_forwarded(hand, 1, 0, 600);
-  expect_balanced(hand.ledger());
+  expect_balanced(hand.core->ledger());
 }
 
 TEST_F(SocketTest, OneSocketClosesAndTheOtherGoesOn) {
@@ -169,7 +157,7 @@ TEST_F(SocketTest, OneSocketClosesAndTheOtherGoesOn) {
   expect_forwarded(hand, 0, 1, 10);
   hand.close(0);
   expect_forwarded(hand, 1, 1, 1000);
-  expect_balanced(hand.ledger());
+  expect_balanced(hand.core->ledger());
 }
 
 TEST_F(SocketTest, OneInterfaceIsDeletedAndTheOtherGoesOn) {
@@ -177,7 +165,7 @@ TEST_F(SocketTest, OneInterfaceIsDeletedAndTheOtherGoesOn) {
   expect_forwarded(hand, 1, 0, 10);
   ASSERT_TRUE(lab().remove(0));
   expect_forwarded(hand, 1, 1, 1000);
-  expect_balanced(hand.ledger());
+  expect_balanced(hand.core->ledger());
 }
 
 TEST_F(SocketTest, QueueIsBoundFiftyTimesInOneProcess) {
@@ -185,7 +173,7 @@ TEST_F(SocketTest, QueueIsBoundFiftyTimesInOneProcess) {
     Hand hand(lab(), 1);
     ASSERT_FALSE(HasFailure()) << i;
     expect_forwarded(hand, 0, 0, 3);
-    expect_balanced(hand.ledger());
+    expect_balanced(hand.core->ledger());
     ASSERT_FALSE(HasFailure()) << i;
   }
 }
@@ -209,9 +197,9 @@ TEST_F(SocketTest, InvalidDescriptorsAmongValidOnesHarmNobody) {
   Wire b = wire(Side::b);
   for (std::uint16_t i = 0; i < 9; ++i) {
     Packet packet = hand.packet(datagram(i));
-    ASSERT_TRUE(hand.ports[0]->send(packet));
+    ASSERT_TRUE(hand.ports[0].send(packet));
   }
-  hand.ports[0]->submit();
+  hand.ports[0].submit();
   const auto tx = hand.sockets[0]->rings().tx;
   for (const std::size_t i : {1u, 4u, 7u}) {
     tx.slots[i].addr = std::uint64_t{Hand::kFrames + i} * kFrameSize;
@@ -226,9 +214,9 @@ TEST_F(SocketTest, InvalidDescriptorsAmongValidOnesHarmNobody) {
   const auto statistics = hand.sockets[0]->statistics();
   ASSERT_TRUE(statistics);
   EXPECT_EQ(statistics->tx_invalid, 3u);
-  EXPECT_EQ(hand.ports[0]->counters().astray.value(), 3u);
+  EXPECT_EQ(hand.ports[0].counters().astray.value(), 3u);
   expect_forwarded(hand, 0, 0, 100);
-  expect_balanced(hand.ledger());
+  expect_balanced(hand.core->ledger());
 }
 
 // Whoever writes into COMPLETION, an address is checked before it is followed.
@@ -236,8 +224,8 @@ TEST_F(SocketTest, CompletionsOutOfRangeAreCountedAndNotFollowed) {
   Hand hand(lab(), 1);
   const auto before = hand.pool->available();
   Packet packet = hand.packet(datagram(1));
-  ASSERT_TRUE(hand.ports[0]->send(packet));
-  hand.ports[0]->submit();
+  ASSERT_TRUE(hand.ports[0].send(packet));
+  hand.ports[0].submit();
   const auto completion = hand.sockets[0]->rings().completion;
   const std::atomic_ref<std::uint32_t> producer(*completion.producer);
   const auto deadline = std::chrono::steady_clock::now() + 5s;
@@ -246,12 +234,12 @@ TEST_F(SocketTest, CompletionsOutOfRangeAreCountedAndNotFollowed) {
   }
   ASSERT_EQ(producer, 1u);
   completion.slots[0] = ~std::uint64_t{0};
-  EXPECT_EQ(hand.ports[0]->reclaim(), 1u);
-  EXPECT_EQ(hand.ports[0]->counters().astray.value(), 1u);
+  EXPECT_EQ(hand.ports[0].reclaim(), 1u);
+  EXPECT_EQ(hand.ports[0].counters().astray.value(), 1u);
   EXPECT_EQ(hand.pool->available(), before - 1);
-  expect_balanced(hand.ledger());
+  expect_balanced(hand.core->ledger());
   expect_forwarded(hand, 0, 0, 100);
-  expect_balanced(hand.ledger());
+  expect_balanced(hand.core->ledger());
 }
 
 }  // namespace
