@@ -10,18 +10,18 @@ include(CMakePackageConfigHelpers)
 set(package_directory ${CMAKE_INSTALL_LIBDIR}/cmake/sluice)
 
 # What asserts print of a file's name begins at the top of the source tree.
-foreach(target sluice app testing sluice_cli)
+foreach(target sluice sluice_app sluice_testing sluice_cli)
   if(TARGET ${target})
     target_compile_options(${target} PRIVATE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
   endif()
 endforeach()
 
 install(TARGETS sluice_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS sluice services EXPORT sluice FILE_SET HEADERS)
+install(TARGETS sluice sluice_services EXPORT sluice FILE_SET HEADERS)
 install(EXPORT sluice FILE sluice-targets.cmake NAMESPACE sluice:: DESTINATION ${package_directory})
 foreach(wing app testing)
-  if(TARGET ${wing})
-    install(TARGETS ${wing} EXPORT sluice-${wing} FILE_SET HEADERS)
+  if(TARGET sluice_${wing})
+    install(TARGETS sluice_${wing} EXPORT sluice-${wing} FILE_SET HEADERS)
     install(EXPORT sluice-${wing} FILE sluice-${wing}-targets.cmake NAMESPACE sluice::
             DESTINATION ${package_directory})
   endif()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests, benchmarks and examples: what developers build besides the library.
+include(GoogleTest)
+find_package(GTest REQUIRED)
+# All tests/<kind>/*_test.cpp as one program <kind>_tests; each test is one to
+# ctest, labelled <kind>. A skip is told, not taken for a pass.
+function(sluice_tests kind)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "LIBRARIES")
+  file(GLOB sources CONFIGURE_DEPENDS tests/${kind}/*_test.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${kind}_tests ${sources})
+  sluice_warnings(${kind}_tests)
+  target_include_directories(${kind}_tests PRIVATE tests/support)
+  target_link_libraries(${kind}_tests PRIVATE sluice ${arg_LIBRARIES} GTest::gtest_main GTest::gmock)
+  set(properties LABELS ${kind} TIMEOUT ${arg_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+  if(arg_SERIAL)
+    list(APPEND properties RUN_SERIAL ON)
+  endif()
+  gtest_discover_tests(${kind}_tests TEST_PREFIX ${kind}. DISCOVERY_MODE PRE_TEST PROPERTIES ${properties})
+endfunction()
+
+sluice_tests(unit TIMEOUT 60)
+sluice_tests(bpf TIMEOUT 120 LIBRARIES PkgConfig::libbpf pcap)
+sluice_tests(sim TIMEOUT 300 LIBRARIES sluice::testing)
+
+# The hosts around a handler, for tests and scripts/quickstart.sh.
+file(GLOB traffic_sources CONFIGURE_DEPENDS tests/support/traffic*.cpp)
+add_executable(traffic ${traffic_sources})
+sluice_warnings(traffic)
+target_link_libraries(traffic PRIVATE sluice fmt::fmt)
+
+file(GLOB example_sources CONFIGURE_DEPENDS examples/*.cpp)
+foreach(source ${example_sources})
+  cmake_path(GET source STEM name)
+  add_executable(example_${name} ${source})
+  set_target_properties(example_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY examples)
+  sluice_warnings(example_${name})
+  target_link_libraries(example_${name} PRIVATE sluice::app)
+endforeach()
+
+if(EXISTS ${PROJECT_SOURCE_DIR}/tests/veth/veth_test.hpp)
+  sluice_tests(veth SERIAL TIMEOUT 120 LIBRARIES sluice::testing sluice::services nlohmann_json::nlohmann_json)
+  target_compile_definitions(veth_tests PRIVATE SLUICE_PROGRAM="$<TARGET_FILE:sluice_cli>"
+                             TRAFFIC_PROGRAM="$<TARGET_FILE:traffic>"
+                             EXAMPLES_FOLDER="$<TARGET_FILE_DIR:example_macswap>")
+  add_dependencies(veth_tests sluice_cli traffic example_macswap example_forward example_udp_counter)
+endif()
+
+# Sanitizers and debug information would have to reach the consumer, too.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_test(NAME package.AnInstalledCopyCanBeBuiltAgainst
+           COMMAND tests/package/install_test.sh ${CMAKE_BINARY_DIR} ${CMAKE_CXX_COMPILER} ${CMAKE_COMMAND}
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(package.AnInstalledCopyCanBeBuiltAgainst PROPERTIES LABELS package TIMEOUT 300)
+endif()
+
+# Each file compiles, but not with its MISTAKE: the compiler says what is wrong.
+file(GLOB mistakes CONFIGURE_DEPENDS tests/compile_fail/*.cpp)
+foreach(source ${mistakes})
+  cmake_path(GET source STEM name)
+  file(STRINGS ${source} message REGEX "^// SAYS: ")
+  string(REPLACE "// SAYS: " "" message "${message}")
+  set(compile ${CMAKE_CXX_COMPILER} -std=c++20 -fsyntax-only -I${PROJECT_SOURCE_DIR}/include ${source})
+  add_test(NAME compile_fail.${name} COMMAND ${compile} -DMISTAKE)
+  set_tests_properties(compile_fail.${name} PROPERTIES LABELS unit PASS_REGULAR_EXPRESSION "error: .*(${message})")
+  add_test(NAME compile_fail.${name}.WithoutTheMistake COMMAND ${compile})
+  set_tests_properties(compile_fail.${name}.WithoutTheMistake PROPERTIES LABELS unit)
+endforeach()
+
+find_package(benchmark REQUIRED)
+add_executable(bench_ring bench/ring.cpp)
+sluice_warnings(bench_ring)
+target_link_libraries(bench_ring PRIVATE sluice benchmark::benchmark)
+
+# What is ours, tests aside; with SLUICE_TIDY, checked as it is compiled.
+add_custom_target(shipped)
+foreach(target sluice sluice_app sluice_testing sluice_cli traffic)
+  add_dependencies(shipped ${target})
+endforeach()
+foreach(source ${example_sources})
+  cmake_path(GET source STEM name)
+  add_dependencies(shipped example_${name})
+endforeach()
+if(SLUICE_TIDY)
+  get_target_property(shipped_targets shipped MANUALLY_ADDED_DEPENDENCIES)
+  set_target_properties(${shipped_targets} PROPERTIES CXX_CLANG_TIDY "clang-tidy-19;--quiet")
+endif()
+
+function(sluice_style name)
+  add_test(NAME style.${name} COMMAND ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(style.${name} PROPERTIES LABELS style TIMEOUT 300)
+endfunction()
+set(style ${PROJECT_SOURCE_DIR}/tests/style)
+sluice_style(FloorsHold ${style}/check_layers.py)
+sluice_style(ChecksCanFail ${style}/check_test.py)
+sluice_style(SourcesAreFormatted ${style}/check_format.sh)
+sluice_style(DocumentsCompile ${style}/check_docs.py ${CMAKE_CXX_COMPILER})
+sluice_style(UseAfterMoveIsAnError ${style}/check_use_after_move.sh)
+sluice_style(HeadersAreSelfContained ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR}
+             --target all_verify_interface_header_sets)
