@@ -46,21 +46,24 @@ Result<void> attach_patiently(Program& program, const Netdev& device,
   }
 }
 
+constexpr std::uint32_t mtu_of(std::uint32_t frame_size) {
+  return frame_size - Packet::kHeadroom - kEthernetAndVlan;
+}
+
 Error mtu_error(const Netdev& device, std::uint32_t frame_size) {
-  const std::string fits =
-      std::to_string(frame_size - Packet::kHeadroom - kEthernetAndVlan);
-  return {EMSGSIZE, "MTU", std::to_string(device.mtu) + " of " + device.name,
-          "A frame of " + std::to_string(frame_size) +
-              " bytes takes an MTU of " + fits + ": lower it (ip link set " +
-              device.name + " mtu " + fits + ")" +
-              (frame_size < 4096 ? ", or use --frame-size 4096." : ".")};
+  const std::string fits = std::to_string(mtu_of(frame_size));
+  return {
+      EMSGSIZE, "MTU", std::to_string(device.mtu) + " of " + device.name,
+      "A frame of " + std::to_string(frame_size) + " bytes takes an MTU of " +
+          fits + ": lower it (ip link set " + device.name + " mtu " + fits +
+          ")" +
+          (device.mtu <= mtu_of(4096) ? ", or use --frame-size 4096." : ".")};
 }
 
 }  // namespace
 
 Result<void> Engine::attach(PortState& port) {
-  port.multi_buffer = port.device.mtu + kEthernetAndVlan >
-                      options_.frame_size - Packet::kHeadroom;
+  port.multi_buffer = port.device.mtu > mtu_of(options_.frame_size);
   if (port.multi_buffer && options_.masked.multi_buffer) {
     return mtu_error(port.device, options_.frame_size);
   }
@@ -122,50 +125,48 @@ Result<Socket> Engine::open_socket(PortState& port, CoreState& core,
   grant.queue = core.queue;
   grant.multi_buffer = port.multi_buffer;
   grant.refused = port.refused;
+  auto socket = climb(port, *core.umem, options, grant);
+  if (socket) grant.tx_budget = socket->tx_budget();
+  return socket;
+}
 
+Result<Socket> Engine::climb(const PortState& port, const Umem& umem,
+                             SocketOptions options, QueueGrant& grant) const {
   const bool native = port.attached == AttachMode::native;
+  const bool required = options_.mode == Mode::zero_copy;
+  const auto refuse = [&grant](std::string reason) {
+    grant.refused.push_back({"zero-copy", std::move(reason)});
+  };
   if (!native && options_.mode == Mode::automatic) {
-    grant.refused.push_back({"zero-copy", "It needs the native mode."});
-  }
-  if (native && options_.mode != Mode::copy) {
-    if (options_.masked.zero_copy) {
-      grant.refused.push_back({"zero-copy", "It was masked."});
-    } else {
-      options.zero_copy = true;
-      auto socket = Socket::open(options, *core.umem);
-      if (socket) {
-        grant.mode = Mode::zero_copy;
-        grant.tx_budget = socket->tx_budget();
-        return socket;
-      }
-      grant.refused.push_back({"zero-copy", socket.error().message()});
-      // Copying does not help where the queue is busy or the memory too large.
-      const int error = socket.error().code;
-      if (options_.mode == Mode::zero_copy || error == EBUSY ||
-          error == EPERM || error == ENOBUFS) {
-        return socket;
-      }
-    }
-    if (options_.mode == Mode::zero_copy) {
-      return Error{EOPNOTSUPP, "mode", "zero-copy",
-                   "It was asked for and masked at once."};
-    }
+    refuse("It needs the native mode.");
+  } else if (required && options_.masked.zero_copy) {
+    return Error{EOPNOTSUPP, "mode", "zero-copy",
+                 "It was asked for and masked at once."};
+  } else if (native && options_.mode != Mode::copy &&
+             options_.masked.zero_copy) {
+    refuse("It was masked.");
+  } else if (native && options_.mode != Mode::copy) {
+    options.zero_copy = true;
+    auto socket = Socket::open(options, umem);
+    grant.mode = Mode::zero_copy;
+    if (socket || required) return socket;
+    refuse(socket.error().message());
+    // Copying does not help where the queue is busy or the memory too large.
+    const int error = socket.error().code;
+    if (error == EBUSY || error == EPERM || error == ENOBUFS) return socket;
   }
   options.zero_copy = false;
-  auto socket = Socket::open(options, *core.umem);
-  if (!socket && port.multi_buffer && socket.error().code == EINVAL) {
-    Error error = socket.error();
-    error.advice =
-        "This kernel may not know packets of several frames "
-        "(Linux 6.6): lower the MTU of " +
-        port.device.name + ", or use --frame-size 4096.";
-    return error;
+  grant.mode = native ? Mode::copy : Mode::generic;
+  auto socket = Socket::open(options, umem);
+  if (socket || !port.multi_buffer || socket.error().code != EINVAL) {
+    return socket;
   }
-  if (socket) {
-    grant.mode = native ? Mode::copy : Mode::generic;
-    grant.tx_budget = socket->tx_budget();
-  }
-  return socket;
+  Error error = socket.error();
+  error.advice =
+      "This kernel may not know packets of several frames (Linux 6.6): lower "
+      "the MTU of " +
+      port.device.name + ", or use --frame-size 4096.";
+  return error;
 }
 
 }  // namespace sluice

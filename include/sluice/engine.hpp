@@ -209,6 +209,8 @@ class Engine {
   Result<void> set_up_core(std::size_t index);
   Result<Socket> open_socket(PortState& port, CoreState& core,
                              QueueGrant& grant);
+  Result<Socket> climb(const PortState& port, const Umem& umem,
+                       SocketOptions options, QueueGrant& grant) const;
   Result<void> start_cores(std::uint32_t holds, const Body& body);
   void run_core(std::size_t index, const Body& body);
   Result<void> arm();

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handler: what a user gives a poller, and the forms it may have.
 //
+// clang-format off
 //   struct MyHandler {
-//     struct Config {                                         // optional
-//       static void options(sluice::Options&, Config&);       // for run<>
+//     struct Config {                                           // optional
+//       static void options(sluice::Options&, Config&);         // for run<>
 //     };
-//     MyHandler(const Config&, sluice::Core&);                // or (),
-//     (Config) void operator()(sluice::Packet, sluice::Core&) noexcept;  // or
-//     a burst: void operator()(sluice::Burst&, sluice::Core&) noexcept; void
-//     event(const sluice::Event&);                       // optional void
-//     report(sluice::Report&);                           // optional static
-//     constexpr std::uint32_t kHolds = 1000;           // optional
+//     MyHandler(const Config&, sluice::Core&);                  // or less
+//     void operator()(sluice::Packet, sluice::Core&) noexcept;  // or a burst:
+//     void operator()(sluice::Burst&, sluice::Core&) noexcept;
+//     void event(const sluice::Event&);                         // optional
+//     void report(sluice::Report&);                             // optional
+//     static constexpr std::uint32_t kHolds = 1000;             // optional
 //   };
+// clang-format on
 //
 // One instance per core, made and destroyed on the core's thread. kHolds is the
 // most packets it keeps at a time: the start refuses where frames can't cover.
