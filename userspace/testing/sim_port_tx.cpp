@@ -101,7 +101,9 @@ SimPort::Taken SimPort::take() {
   }
   if ((desc.options & XDP_PKT_CONTD) != 0) return Taken::more;
   if (outgoing_.size() > 1) world_.showed(SimTrait::tx_chain);
-  if (world_.strikes(world_.faults.tx_refused, SimTrait::tx_refused, index_)) {
+  // A zero-copy driver has no way to say so.
+  if (!options_.zero_copy &&
+      world_.strikes(world_.faults.tx_refused, SimTrait::tx_refused, index_)) {
     finish(SimFate::refused);
     return Taken::refused;
   }
@@ -138,8 +140,11 @@ void SimPort::fly(std::uint64_t addr) {
                      index_)) {
     due = due + world_.random.up_to(world_.faults.late_max);
   }
-  flights_.push_back({addr, due, serial_++});
-  flights_due_ = std::min(flights_due_, due);
+  // In zero-copy mode those before it come first.
+  if (flights_.empty() || !options_.zero_copy) {
+    flights_due_ = std::min(flights_due_, due);
+  }
+  flights_.push_back({addr, due});
 }
 
 // Copy mode completes as each packet's memory is let go, in any order; a
@@ -150,9 +155,10 @@ void SimPort::complete() {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < flights_.size(); ++i) {
     const Flight flight = flights_[i];
-    if (flight.due > world_.clock || (options_.zero_copy && kept > 0)) {
+    const bool behind = options_.zero_copy && kept > 0;
+    if (flight.due > world_.clock || behind) {
       flights_[kept++] = flight;
-      flights_due_ = std::min(flights_due_, flight.due);
+      if (!behind) flights_due_ = std::min(flights_due_, flight.due);
       continue;
     }
     if (kept > 0) world_.showed(SimTrait::completion_swapped);

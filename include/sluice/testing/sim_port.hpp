@@ -119,7 +119,6 @@ class SimPort {
   struct Flight {  // A frame that was taken and not completed.
     std::uint64_t addr;
     Time due;
-    std::uint32_t serial;
   };
 
   // SimKernel's: what the loop asks for, and what time brings.
@@ -175,7 +174,6 @@ class SimPort {
 
   std::vector<Flight> flights_;
   Time flights_due_ = Time::never();  // The first of them.
-  std::uint32_t serial_ = 0;
   Time stuck_until_{};
   bool tx_active_ = false;               // Zero-copy: takes from TX by itself.
   std::vector<std::uint64_t> outgoing_;  // Frames of the packet being taken.
