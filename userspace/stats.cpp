@@ -21,7 +21,23 @@ std::uint64_t value(const Gauge& gauge) {
   return static_cast<std::uint64_t>(gauge.value());
 }
 
-CoreStats stats_of(const Core& core, bool running) {
+// What the core told last: read while it works, the owners would be seen at
+// different moments.
+Ledger published(const Core& core) {
+  const LoopCounters& loop = core.loop();
+  Ledger ledger;
+  ledger.frames = core.pool().frames();
+  ledger.pool = value(loop.pool);
+  ledger.handler = value(loop.handler);
+  ledger.chain = value(loop.chain);
+  ledger.receiving = value(loop.receiving);
+  ledger.transmitting = value(loop.transmitting);
+  ledger.astray = value(loop.astray);
+  return ledger;
+}
+
+// All but the ledger.
+CoreStats counted(const Core& core) {
   const LoopCounters& loop = core.loop();
   CoreStats stats;
   stats.core = core.index();
@@ -30,37 +46,7 @@ CoreStats stats_of(const Core& core, bool running) {
   stats.sleeps = loop.sleeps.value();
   stats.busy_ns = loop.busy_ns.value();
   stats.elapsed_ns = loop.elapsed_ns.value();
-  if (!running) {
-    stats.ledger = core.ledger();
-  } else {
-    // What the core told last: read while it works, the owners would be seen
-    // at different moments.
-    stats.ledger.frames = core.pool().frames();
-    stats.ledger.pool = value(loop.pool);
-    stats.ledger.handler = value(loop.handler);
-    stats.ledger.chain = value(loop.chain);
-    stats.ledger.receiving = value(loop.receiving);
-    stats.ledger.transmitting = value(loop.transmitting);
-    stats.ledger.astray = value(loop.astray);
-  }
   return stats;
-}
-
-void add_named(const Core& core, Stats& stats) {
-  for (const auto& each : core.counters()) {
-    by_name(stats.counters, each.name).value +=
-        static_cast<std::int64_t>(each.value.value());
-  }
-  for (const auto& each : core.gauges()) {
-    by_name(stats.gauges, each.name).value += each.value.value();
-  }
-  for (const auto& each : core.histograms()) {
-    NamedQuantiles& quantiles = by_name(stats.histograms, each.name);
-    quantiles.count += each.value.count();
-    quantiles.p50 = std::max(quantiles.p50, each.value.quantile(0.5));
-    quantiles.p99 = std::max(quantiles.p99, each.value.quantile(0.99));
-    quantiles.p999 = std::max(quantiles.p999, each.value.quantile(0.999));
-  }
 }
 
 }  // namespace
@@ -69,6 +55,52 @@ Ledger Stats::ledger() const {
   Ledger sum;
   for (const CoreStats& core : cores) sum += core.ledger;
   return sum;
+}
+
+CoreStats CoreStats::of(const Core& core) {
+  CoreStats stats = counted(core);
+  stats.ledger = core.ledger();
+  return stats;
+}
+
+void Stats::add_named(const Core& core) {
+  for (const auto& each : core.counters()) {
+    by_name(counters, each.name).value +=
+        static_cast<std::int64_t>(each.value.value());
+  }
+  for (const auto& each : core.gauges()) {
+    by_name(gauges, each.name).value += each.value.value();
+  }
+  for (const auto& each : core.histograms()) {
+    NamedQuantiles& quantiles = by_name(histograms, each.name);
+    quantiles.count += each.value.count();
+    quantiles.p50 = std::max(quantiles.p50, each.value.quantile(0.5));
+    quantiles.p99 = std::max(quantiles.p99, each.value.quantile(0.99));
+    quantiles.p999 = std::max(quantiles.p999, each.value.quantile(0.999));
+  }
+}
+
+QueueStats QueueStats::of(std::string name, const Port& port,
+                          std::size_t core) {
+  const PortCounters& counters = port.counters();
+  QueueStats stats;
+  stats.port = std::move(name);
+  stats.queue = port.queue();
+  stats.core = core;
+  stats.rx_packets = counters.rx_packets.value();
+  stats.rx_bytes = counters.rx_bytes.value();
+  stats.rx_invalid = counters.rx_invalid.value();
+  stats.rx_broken = counters.rx_broken.value();
+  stats.tx_packets = counters.tx_packets.value();
+  stats.tx_bytes = counters.tx_bytes.value();
+  stats.tx_full = counters.tx_full.value();
+  stats.tx_refused = counters.tx_refused.value();
+  stats.tx_stalls = counters.tx_stalls.value();
+  stats.pool_dry = counters.pool_dry.value();
+  stats.kicks = counters.kicks.value();
+  stats.kick_errors = counters.kick_errors.value();
+  stats.rx_wakes = counters.rx_wakes.value();
+  return stats;
 }
 
 void Report::add(std::string_view name, std::uint64_t value) {
@@ -104,24 +136,8 @@ void Engine::refresh_ledgers() {
 
 QueueStats Engine::queue_stats(std::size_t core, std::size_t port) const {
   const CoreState& state = *cores_[core];
-  const PortCounters& counters = state.ports[port].counters();
-  QueueStats stats;
-  stats.port = ports_[port]->options.name;
-  stats.queue = state.queue;
-  stats.core = core;
-  stats.rx_packets = counters.rx_packets.value();
-  stats.rx_bytes = counters.rx_bytes.value();
-  stats.rx_invalid = counters.rx_invalid.value();
-  stats.rx_broken = counters.rx_broken.value();
-  stats.tx_packets = counters.tx_packets.value();
-  stats.tx_bytes = counters.tx_bytes.value();
-  stats.tx_full = counters.tx_full.value();
-  stats.tx_refused = counters.tx_refused.value();
-  stats.tx_stalls = counters.tx_stalls.value();
-  stats.pool_dry = counters.pool_dry.value();
-  stats.kicks = counters.kicks.value();
-  stats.kick_errors = counters.kick_errors.value();
-  stats.rx_wakes = counters.rx_wakes.value();
+  QueueStats stats =
+      QueueStats::of(ports_[port]->options.name, state.ports[port], core);
   if (auto kernel = state.sockets[port].statistics()) stats.kernel = *kernel;
   return stats;
 }
@@ -132,8 +148,9 @@ Stats Engine::stats() {
   stats.time = monotonic_now();
   for (std::size_t i = 0; i < cores_.size(); ++i) {
     const Core& core = *cores_[i]->core;
-    stats.cores.push_back(stats_of(core, running_));
-    add_named(core, stats);
+    CoreStats& told = stats.cores.emplace_back(counted(core));
+    told.ledger = running_ ? published(core) : core.ledger();
+    stats.add_named(core);
     for (std::size_t port = 0; port < ports_.size(); ++port) {
       stats.queues.push_back(queue_stats(i, port));
     }

@@ -28,8 +28,8 @@ namespace sluice {
 
 /// What a port is called and what is behind it. Cold.
 struct PortFacts {
-  std::string name;       ///< "outside"; the interface's where unnamed.
-  std::string interface;  ///< "eth0".
+  std::string name = {};       ///< "outside"; the interface's where unnamed.
+  std::string interface = {};  ///< "eth0".
   MacAddress mac{};
   std::uint32_t mtu = 0;  ///< Bytes after the Ethernet header.
 };

@@ -23,6 +23,10 @@ struct QueueStats {
   std::uint64_t kicks = 0, kick_errors = 0, rx_wakes = 0;
   SocketStatistics kernel;  ///< What the kernel counts for the socket.
 
+  /// Of a port's counters; `kernel` is all zero.
+  [[nodiscard]] static QueueStats of(std::string name, const Port& port,
+                                     std::size_t core);
+
   /// Packets that were lost, by whoever's fault. (An empty FILL is a reason
   /// for rx_dropped, not a loss of its own.)
   [[nodiscard]] std::uint64_t lost() const noexcept {
@@ -36,6 +40,9 @@ struct CoreStats {
   int cpu = 0;
   std::uint64_t turns = 0, sleeps = 0, busy_ns = 0, elapsed_ns = 0;
   Ledger ledger;
+
+  /// Of a core that stands still, or on its own thread: the ledger is read.
+  [[nodiscard]] static CoreStats of(const Core& core);
 };
 
 /// One interface.
@@ -67,6 +74,8 @@ struct Stats {
 
   /// The frames of all cores.
   [[nodiscard]] Ledger ledger() const;
+  /// Adds what a core's handler named. Any thread, once the handler stands.
+  void add_named(const Core& core);
 };
 
 }  // namespace sluice
