@@ -24,6 +24,11 @@ endfunction()
 sluice_tests(unit TIMEOUT 60)
 sluice_tests(bpf TIMEOUT 120 LIBRARIES PkgConfig::libbpf pcap)
 sluice_tests(sim TIMEOUT 300 LIBRARIES sluice::testing)
+sluice_tests(pcap TIMEOUT 120 LIBRARIES sluice::testing sluice::services nlohmann_json::nlohmann_json)
+if(TARGET pcap_tests)
+  target_compile_definitions(pcap_tests PRIVATE SLUICE_PROGRAM="$<TARGET_FILE:sluice_cli>")
+  add_dependencies(pcap_tests sluice_cli)
+endif()
 
 # The hosts around a handler, for tests and scripts/quickstart.sh.
 file(GLOB traffic_sources CONFIGURE_DEPENDS tests/support/traffic*.cpp)

@@ -34,7 +34,7 @@ libbpf-dev           loads and links the XDP program
 libelf-dev           libbpf reads BPF objects with it
 zlib1g-dev           libbpf reads compressed sections with it
 liburing-dev         each core's io_uring
-libpcap-dev          the filter language's reference in the tests
+libpcap-dev          captures, and the tests' reference of the filter language
 libfmt-dev           printing of the command line
 libcli11-dev         flags of the command line
 nlohmann-json3-dev   --json
