@@ -10,6 +10,7 @@
 #include <sluice/handler.hpp>
 #include <sluice/headers.hpp>
 #include <sluice/parse.hpp>
+#include <sluice/testing/pcap_engine.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,7 @@ struct Choice {
   /// no such wish, and gets everything unless --steer says otherwise.
   std::function<std::vector<std::string>()> rules;
   std::function<Result<void>(Engine&)> start;
+  std::function<Result<void>(testing::PcapEngine&)> start_pcap;
 };
 
 template <Handler H>
@@ -74,6 +76,9 @@ template <Handler H>
     choice.rules = [config] { return H::rules(*config); };
   }
   choice.start = [config](Engine& engine) { return engine.start<H>(*config); };
+  choice.start_pcap = [config](testing::PcapEngine& engine) {
+    return engine.start<H>(*config);
+  };
   return choice;
 }
 

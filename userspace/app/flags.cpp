@@ -35,10 +35,6 @@ void Options::add(const std::string& flag, bool& value,
 namespace app {
 namespace {
 
-Error bad(const char* flag, const std::string& value, std::string advice) {
-  return {EINVAL, flag, "'" + value + "'", std::move(advice)};
-}
-
 // -i IF is a port named after its interface; --port NAME=IF names it.
 Result<std::vector<PortOptions>> ports_of(const RunFlags& flags) {
   std::vector<PortOptions> ports;
@@ -49,7 +45,7 @@ Result<std::vector<PortOptions>> ports_of(const RunFlags& flags) {
     const auto equals = port.find('=');
     if (equals == 0 || equals == std::string::npos ||
         equals + 1 == port.size()) {
-      return bad("--port", port, "Write NAME=INTERFACE.");
+      return bad("--port", port, "Write NAME=INTERFACE or NAME=pcap:IN[,OUT].");
     }
     ports.push_back({port.substr(0, equals), port.substr(equals + 1)});
   }
@@ -90,14 +86,33 @@ Result<Masked> masked_of(const std::vector<std::string>& names) {
 
 }  // namespace
 
+Error bad(const char* flag, const std::string& value, std::string advice) {
+  return {EINVAL, flag, "'" + value + "'", std::move(advice)};
+}
+
+Result<Rules> rules_of(const RunFlags& flags, const Choice& handler) {
+  std::vector<std::string> steer = flags.steer;
+  if (handler.rules) {
+    const std::vector<std::string> own = handler.rules();
+    steer.insert(steer.begin(), own.begin(), own.end());
+  } else if (steer.empty()) {
+    steer.emplace_back("all");
+  }
+  return Rules::steer(steer);
+}
+
 void add_run_flags(CLI::App& app, RunFlags& flags) {
   app.add_option("-i,--interface", flags.interfaces,
                  "Interface to take packets from; names a port after it")
       ->type_name("IF");
-  app.add_option("--port", flags.ports, "A port with a name of its own")
-      ->type_name("NAME=IF");
-  app.add_option("--queues", flags.queues,
-                 "Queues to serve, a core each: all, or 0,2-3")
+  app.add_option("--port", flags.ports,
+                 "A port with a name of its own: an interface, or captures; "
+                 "what is sent goes to OUT")
+      ->type_name("NAME=IF|NAME=pcap:IN[,OUT]");
+  app.add_option(
+         "--queues", flags.queues,
+         "Queues to serve, a core each: all, or 0,2-3; of captures: how "
+         "many")
       ->capture_default_str();
   app.add_option("--cpus", flags.cpus, "One for each queue: auto, or 0,2-3")
       ->capture_default_str();
@@ -136,6 +151,16 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
   app.add_flag("--json", flags.json, "JSON, one object a line");
   app.add_flag("--force", flags.force,
                "Even if the rules cut this host off from its own addresses");
+  app.add_option("--linger", flags.linger,
+                 "Captures: timers go on so long after the last packet: 500ms, "
+                 "60s, 2m, 1h")
+      ->capture_default_str();
+  app.add_option("--expect", flags.expected,
+                 "Captures: fail at the first packet sent that is not that of "
+                 "this capture; times do not count")
+      ->type_name("[NAME=]FILE")
+      ->expected(1)
+      ->take_all();
   app.set_config("--config", "", "A TOML file that says what flags say");
 }
 
@@ -155,14 +180,7 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
     if (!cpus) return cpus.error();
     options.cpus = std::move(*cpus);
   }
-  std::vector<std::string> steer = flags.steer;
-  if (handler.rules) {
-    const std::vector<std::string> own = handler.rules();
-    steer.insert(steer.begin(), own.begin(), own.end());
-  } else if (steer.empty()) {
-    steer.emplace_back("all");
-  }
-  auto rules = Rules::steer(steer);
+  auto rules = rules_of(flags, handler);
   if (!rules) return rules.error();
   options.rules = std::move(*rules);
   auto mode = mode_of(flags.mode);

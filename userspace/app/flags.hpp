@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sluice/app.hpp>
+#include <sluice/testing/pcap_engine.hpp>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct RunFlags {
   double interval = 1;
   bool json = false;
   bool force = false;
+  std::string linger = "0";           // Captures only, as what follows.
+  std::vector<std::string> expected;  // --expect
 };
 
 /// Names the flags to CLI11. `app` keeps references into `flags`.
@@ -34,5 +37,32 @@ void add_run_flags(CLI::App& app, RunFlags& flags);
 /// Fails with EINVAL where a value makes no sense.
 [[nodiscard]] Result<EngineOptions> engine_options(const RunFlags& flags,
                                                    const Choice& handler);
+
+/// A value of a flag that makes no sense.
+[[nodiscard]] Error bad(const char* flag, const std::string& value,
+                        std::string advice);
+/// --steer, and what the handler needs.
+[[nodiscard]] Result<Rules> rules_of(const RunFlags& flags,
+                                     const Choice& handler);
+
+/// A port over captures: --port NAME=pcap:IN[,OUT].
+struct PcapPort {
+  std::string name;
+  std::string in, out;
+  std::string expected;  ///< Of --expect; empty: none.
+};
+
+/// Some port is over captures.
+[[nodiscard]] bool is_pcap(const RunFlags& flags);
+
+/// EINVAL for a flag that has a meaning for captures only.
+Result<void> refuse_pcap_flags(const RunFlags& flags);
+
+/// Fails with EINVAL where a value makes no sense, and where an interface is
+/// named, too.
+[[nodiscard]] Result<std::vector<PcapPort>> pcap_ports(const RunFlags& flags);
+[[nodiscard]] Result<testing::PcapOptions> pcap_options(
+    const RunFlags& flags, const Choice& handler,
+    const std::vector<PcapPort>& ports);
 
 }  // namespace sluice::app

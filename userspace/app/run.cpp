@@ -11,24 +11,11 @@
 #include <cstdio>
 
 #include "flags.hpp"
+#include "run.hpp"
 #include "show.hpp"
 
 namespace sluice::app {
 namespace {
-
-constexpr int kOk = 0;
-constexpr int kFailed = 1;
-constexpr int kUsage = 2;
-
-int fail(const Error& error, int code) {
-  fmt::print(stderr, "sluice: {}\n", error.message());
-  return code;
-}
-
-// What only the interface could tell to be wrong is wrong usage all the same.
-int fail(const Error& error) {
-  return fail(error, error.code == EINVAL ? kUsage : kFailed);
-}
 
 // SIGINT and SIGTERM as a descriptor. Blocked before any thread is started, so
 // that none of them takes the signal.
@@ -55,10 +42,6 @@ class StopSignals {
   sigset_t set_{};
   Fd fd_;
 };
-
-Duration seconds(double count) {
-  return Duration(static_cast<std::int64_t>(count * 1e9));
-}
 
 // From the first live line to the reason to stop.
 std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
@@ -97,6 +80,10 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
 }
 
 int run(const RunFlags& flags, const Choice& handler) {
+  if (is_pcap(flags)) return run_pcap(flags, handler);
+  if (auto right = refuse_pcap_flags(flags); !right) {
+    return fail(right.error(), kUsage);
+  }
   auto options = engine_options(flags, handler);
   if (!options) return fail(options.error(), kUsage);
   // A signal during set-up ends the process, and all that was set up with it.
@@ -107,7 +94,7 @@ int run(const RunFlags& flags, const Choice& handler) {
     return fail(started.error());
   }
   const auto show = flags.json ? json_show() : text_show();
-  show->started(**engine);
+  show->started(Granted(**engine));
   bool failed = false;
   const std::string reason = serve(**engine, flags, signals, *show, failed);
   (*engine)->stop();
@@ -150,6 +137,15 @@ int parse(CLI::App& app, int argc, char** argv) {
 }
 
 }  // namespace
+
+int fail(const Error& error, int code) {
+  fmt::print(stderr, "sluice: {}\n", error.message());
+  return code;
+}
+
+int fail(const Error& error) {
+  return fail(error, error.code == EINVAL ? kUsage : kFailed);
+}
 
 int run_one(int argc, char** argv, const Choice& handler) {
   CLI::App app("A Sluice handler");

@@ -3,25 +3,63 @@
 // app wing.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <sluice/engine.hpp>
+#include <sluice/testing/pcap_engine.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sluice::app {
+
+/// What a run was granted, on interfaces or over captures.
+struct Granted {
+  explicit Granted(const Engine& engine);
+  explicit Granted(const testing::PcapEngine& engine);
+  [[nodiscard]] const char* mode(const QueueGrant& queue) const;
+
+  std::vector<QueueGrant> queues;
+  std::vector<CoreGrant> cores;
+  std::vector<Coverage> coverage;
+  Rules rules;
+  bool pcap = false;
+};
+
+/// What came of the captures of one port, or of their lack.
+struct PcapFiles {
+  std::string port;
+  std::string in, out;  ///< Paths; `out` may be empty.
+  testing::PcapTally tally;
+};
+
+/// What came of a run over captures, beside its totals.
+struct PcapEnd {
+  std::vector<PcapFiles> files;
+  std::uint64_t received = 0;  ///< By handlers.
+  std::uint64_t sent = 0;      ///< By handlers.
+  std::uint64_t kept = 0;      ///< Held by handlers when they ended.
+
+  /// Received, and neither sent nor kept.
+  [[nodiscard]] std::uint64_t dropped() const {
+    return received - std::min(received, sent + kept);
+  }
+};
 
 class Show {
  public:
   virtual ~Show() = default;
   /// What was granted, once all cores stand.
-  virtual void started(const Engine& engine) = 0;
-  /// Something happened to a link.
+  virtual void started(const Granted& granted) = 0;
+  /// Something happened to a link, or to a file.
   virtual void news(const std::string& line) = 0;
   /// One interval, from the statistics at its two ends.
   virtual void interval(const Stats& before, const Stats& after) = 0;
   /// The end: totals, the handlers' report, the ledger.
   virtual void ended(const Stats& stats, const Report& report,
                      const std::string& reason) = 0;
+  /// Before ended(), for captures.
+  virtual void files(const PcapEnd& end) = 0;
 };
 
 /// Writes to standard output, at once. A reader that went away is no error

@@ -110,15 +110,15 @@ Json of(const Stats& stats) {
           {"handler", std::move(handler)}, {"ledger", of(stats.ledger())}};
 }
 
-Json of(const Engine& engine) {
+Json of(const Granted& granted) {
   Json queues = Json::array();
-  for (const QueueGrant& queue : engine.queues()) {
-    const CoreGrant& core = engine.cores()[queue.core];
+  for (const QueueGrant& queue : granted.queues) {
+    const CoreGrant& core = granted.cores[queue.core];
     queues.push_back({{"port", queue.port},
                       {"interface", queue.interface},
                       {"queue", queue.queue},
                       {"cpu", core.cpu},
-                      {"mode", to_string(queue.mode)},
+                      {"mode", granted.mode(queue)},
                       {"multi_buffer", queue.multi_buffer},
                       {"wait", core.wait},
                       {"ring_size", core.ring_size},
@@ -131,7 +131,7 @@ Json of(const Engine& engine) {
                       {"wait_refused", of(core.refused)}});
   }
   Json coverage = Json::array();
-  for (const Coverage& each : engine.coverage()) {
+  for (const Coverage& each : granted.coverage) {
     coverage.push_back({{"interface", each.interface},
                         {"queues", each.queues},
                         {"served", each.served},
@@ -147,9 +147,9 @@ void put_line(const Json& json) { put(json.dump() + "\n"); }
 
 class JsonShow : public Show {
  public:
-  void started(const Engine& engine) override {
+  void started(const Granted& granted) override {
     Json json = line("started");
-    json.update(of(engine));
+    json.update(of(granted));
     put_line(json);
   }
   void news(const std::string& text) override {
@@ -173,6 +173,25 @@ class JsonShow : public Show {
     }
     put_line(json);
   }
+  void files(const PcapEnd& end) override {
+    Json json = line("files");
+    json["files"] = Json::array();
+    for (const PcapFiles& each : end.files) {
+      json["files"].push_back({{"port", each.port},
+                               {"in", each.in},
+                               {"out", each.out},
+                               {"read", each.tally.read},
+                               {"cut", each.tally.cut},
+                               {"late", each.tally.late},
+                               {"larger_than_a_frame", each.tally.chains},
+                               {"sent", each.tally.sent}});
+    }
+    json["received"] = end.received;
+    json["sent"] = end.sent;
+    json["kept"] = end.kept;
+    json["dropped"] = end.dropped();
+    put_line(json);
+  }
 };
 
 }  // namespace
@@ -182,7 +201,7 @@ std::unique_ptr<Show> json_show() { return std::make_unique<JsonShow>(); }
 std::string status_json(const Engine& engine, const Stats& stats) {
   Json json = line("status");
   json["pid"] = ::getpid();
-  json["granted"] = of(engine);
+  json["granted"] = of(Granted(engine));
   json.update(of(stats));
   return json.dump() + "\n";
 }

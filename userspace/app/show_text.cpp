@@ -59,24 +59,15 @@ double busy_share(const CoreStats& before, const CoreStats& after) {
 
 class TextShow : public Show {
  public:
-  void started(const Engine& engine) override {
-    for (const QueueGrant& queue : engine.queues()) {
-      const CoreGrant& core = engine.cores()[queue.core];
-      put(fmt::format(
-          "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
-          "bytes, {:.1f} MiB locked, tx budget {}\n",
-          queue.interface, queue.queue, core.cpu, to_string(queue.mode),
-          queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
-          core.frames, core.frame_size,
-          static_cast<double>(core.locked_bytes) / (1 << 20), queue.tx_budget));
-      for (const Refused& each : queue.refused) {
-        put(fmt::format("  not {}: {}\n", each.rung, each.reason));
-      }
-      for (const Refused& each : core.refused) {
-        put(fmt::format("  not {}: {}\n", each.rung, each.reason));
+  void started(const Granted& granted) override {
+    for (const QueueGrant& queue : granted.queues) {
+      if (granted.pcap) {
+        print_pcap(granted, queue);
+      } else {
+        print_queue(granted, queue);
       }
     }
-    for (const Coverage& each : engine.coverage()) {
+    for (const Coverage& each : granted.coverage) {
       put(fmt::format(
           "{}: {} of {} queues served, {:.0f} % of the traffic can be "
           "steered\n",
@@ -88,7 +79,7 @@ class TextShow : public Show {
             100 * (1 - each.share), each.remedy));
       }
     }
-    for (const Rule& rule : engine.options().rules.list()) {
+    for (const Rule& rule : granted.rules.list()) {
       put(fmt::format("rule: {}\n", rule.text()));
     }
   }
@@ -155,7 +146,45 @@ class TextShow : public Show {
     print_ledger(stats.ledger());
   }
 
+  void files(const PcapEnd& end) override {
+    for (const PcapFiles& each : end.files) {
+      put(fmt::format(
+          "file {}: read {} packets from {}, cut {}, late {}, larger than a "
+          "frame {}, sent {} packets{}\n",
+          each.port, each.tally.read, each.in, each.tally.cut, each.tally.late,
+          each.tally.chains, each.tally.sent,
+          each.out.empty() ? "" : " to " + each.out));
+    }
+    put(fmt::format("handlers: received {}, sent {}, kept {}, dropped {}\n",
+                    end.received, end.sent, end.kept, end.dropped()));
+  }
+
  private:
+  static void print_queue(const Granted& granted, const QueueGrant& queue) {
+    const CoreGrant& core = granted.cores[queue.core];
+    put(fmt::format(
+        "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
+        "bytes, {:.1f} MiB locked, tx budget {}\n",
+        queue.interface, queue.queue, core.cpu, granted.mode(queue),
+        queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
+        core.frames, core.frame_size,
+        static_cast<double>(core.locked_bytes) / (1 << 20), queue.tx_budget));
+    for (const Refused& each : queue.refused) {
+      put(fmt::format("  not {}: {}\n", each.rung, each.reason));
+    }
+    for (const Refused& each : core.refused) {
+      put(fmt::format("  not {}: {}\n", each.rung, each.reason));
+    }
+  }
+
+  static void print_pcap(const Granted& granted, const QueueGrant& queue) {
+    const CoreGrant& core = granted.cores[queue.core];
+    put(fmt::format(
+        "{} queue {}: {}, its clock, rings {}, {} frames of {} bytes\n",
+        queue.port, queue.queue, queue.interface, core.ring_size, core.frames,
+        core.frame_size));
+  }
+
   static void print_verdicts(const PortStats& port) {
     if (!port.verdicts) return;
     const VerdictCounts& verdicts = port.verdicts->verdicts;
@@ -186,6 +215,37 @@ class TextShow : public Show {
 void put(std::string_view text) noexcept {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
+}
+
+Granted::Granted(const Engine& engine)
+    : queues(engine.queues().begin(), engine.queues().end()),
+      cores(engine.cores().begin(), engine.cores().end()),
+      coverage(engine.coverage().begin(), engine.coverage().end()),
+      rules(engine.options().rules) {}
+
+Granted::Granted(const testing::PcapEngine& engine) : pcap(true) {
+  const testing::PcapOptions& options = engine.options();
+  if (options.rules) rules = *options.rules;
+  for (std::uint32_t q = 0; q < options.queues; ++q) {
+    CoreGrant& core = cores.emplace_back();
+    core.cpu = -1;
+    core.frames = options.frames_per_queue;
+    core.frame_size = options.frame_size;
+    core.ring_size = options.ring_size;
+    core.wait = "none";
+    for (const PortFacts& port : options.ports) {
+      QueueGrant& queue = queues.emplace_back();
+      queue.port = port.name;
+      queue.interface = port.interface;
+      queue.queue = q;
+      queue.core = q;
+      queue.multi_buffer = options.multi_buffer;
+    }
+  }
+}
+
+const char* Granted::mode(const QueueGrant& queue) const {
+  return pcap ? "pcap" : to_string(queue.mode);
 }
 
 std::unique_ptr<Show> text_show() { return std::make_unique<TextShow>(); }

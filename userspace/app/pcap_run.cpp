@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// `run` over captures: one thread, no privileges, the files' clock.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include "pcap_folder.hpp"
+#include "run.hpp"
+#include "show.hpp"
+
+namespace sluice::app {
+namespace {
+
+using testing::PcapEngine;
+
+volatile std::sig_atomic_t last_signal = 0;
+
+// Reading a pipe ends with the signal; the second one ends the program.
+void catch_signals() {
+  struct sigaction action{};
+  action.sa_handler = [](int number) { last_signal = number; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);  // A reader that went away ends the run.
+}
+
+// From the first live line to the reason to stop.
+std::string serve(PcapEngine& engine, const RunFlags& flags,
+                  const PcapFolder& folder, Show& show) {
+  constexpr std::uint32_t kMoments = 1024;
+  const Time begin = monotonic_now();
+  const Time end =
+      flags.duration > 0 ? begin + seconds(flags.duration) : Time::never();
+  const bool live = flags.interval > 0;
+  Time next = live ? begin + seconds(flags.interval) : Time::never();
+  Stats before = engine.stats();
+  while (engine.step(kMoments)) {
+    if (last_signal != 0) break;
+    if (!folder.difference().empty()) return "a packet is not as expected";
+    const Time now = monotonic_now();
+    if (now >= end) return "duration";
+    if (now >= next) {
+      Stats after = engine.stats();
+      show.interval(before, after);
+      before = std::move(after);
+      next = now + seconds(flags.interval);
+    }
+    if (std::ferror(stdout) != 0) return "nobody reads the output";
+  }
+  if (last_signal != 0) return last_signal == SIGINT ? "SIGINT" : "SIGTERM";
+  return engine.error() ? "a capture can't be read further"
+                        : "end of the captures";
+}
+
+PcapEnd end_of(PcapEngine& engine, const std::vector<PcapPort>& ports,
+               const Stats& stats) {
+  PcapEnd end;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    end.files.push_back(
+        {ports[i].name, ports[i].in, ports[i].out, engine.tallies()[i]});
+  }
+  for (const QueueStats& queue : stats.queues) {
+    end.received += queue.rx_packets;
+    end.sent += queue.tx_packets;
+  }
+  end.kept = engine.kept();
+  return end;
+}
+
+// What a person should know of packets that are not as a NIC has them.
+void explain(const PcapEnd& end, const Stats& stats, Show& show) {
+  for (const PcapFiles& each : end.files) {
+    const auto tell = [&](std::uint64_t count, const char* what) {
+      if (count == 0) return;
+      show.news(fmt::format("{}: {} packets {}", each.in, count, what));
+    };
+    tell(each.tally.cut,
+         "were cut short by the capture and left out: capture them whole "
+         "(tcpdump -s 0)");
+    tell(each.tally.late,
+         "are stamped earlier than those before them, and came at the time of "
+         "those: reordercap sorts");
+    tell(each.tally.chains,
+         "were larger than a frame and came in several segments: segmentation "
+         "offloads (GRO, TSO) make such, which no wire carries");
+    std::uint64_t dropped = 0;
+    for (const QueueStats& queue : stats.queues) {
+      if (queue.port == each.port) {
+        dropped += queue.kernel.rx_dropped - queue.kernel.fill_empty;
+      }
+    }
+    tell(dropped,
+         "were empty or larger than any packet that can be received, and were "
+         "dropped: --frame-size 4096 takes larger ones");
+  }
+}
+
+}  // namespace
+
+int run_pcap(const RunFlags& flags, const Choice& handler) {
+  auto ports = pcap_ports(flags);
+  if (!ports) return fail(ports.error(), kUsage);
+  auto options = pcap_options(flags, handler, *ports);
+  if (!options) return fail(options.error(), kUsage);
+  std::vector<std::unique_ptr<testing::PacketSource>> sources;
+  for (const PcapPort& port : *ports) {
+    auto source = testing::PcapReader::open(port.in);
+    if (!source) return fail(source.error());
+    sources.push_back(std::move(*source));
+  }
+  auto folder = PcapFolder::open(*ports);
+  if (!folder) return fail(folder.error());
+  catch_signals();
+  auto engine =
+      PcapEngine::open(std::move(*options), std::move(sources), **folder);
+  if (!engine) return fail(engine.error());
+  if (auto started = handler.start_pcap(**engine); !started) {
+    return fail(started.error());
+  }
+  const auto show = flags.json ? json_show() : text_show();
+  show->started(Granted(**engine));
+  const std::string reason = serve(**engine, flags, **folder, *show);
+  (*engine)->stop();
+
+  const Stats stats = (*engine)->stats();
+  const PcapEnd end = end_of(**engine, *ports, stats);
+  explain(end, stats, *show);
+  show->files(end);
+  show->ended(stats, (*engine)->report(), reason);
+  int code = kOk;
+  if (auto closed = (*folder)->close(); !closed) code = fail(closed.error());
+  if ((*engine)->error() && last_signal == 0) code = fail(*(*engine)->error());
+  if (!(*folder)->difference().empty()) {
+    fmt::print(stderr, "sluice: {}", (*folder)->difference());
+    code = kFailed;
+  }
+  if (!stats.ledger().balanced()) {
+    fmt::print(stderr, "sluice: frames do not add up: this is a bug\n");
+    code = kFailed;
+  }
+  return code;
+}
+
+}  // namespace sluice::app
