@@ -198,9 +198,7 @@ bool PcapEngine::step(std::uint32_t moments) {
 bool PcapEngine::moment() {
   if (done_) return false;
   const Time packet = next_packet();
-  Time timer = next_timer();
-  // It is due already, and it ran: it has no period.
-  if (timer <= clock_) timer = clock_ + std::chrono::microseconds(1);
+  const Time timer = next_timer();
   const Time end = last_packet_ + options_.linger;
   if (packet == Time::never() && (timer == Time::never() || timer > end)) {
     clock_ = std::max(clock_, end);
@@ -220,7 +218,7 @@ bool PcapEngine::moment() {
 // One turn, as a rule. Another where a ring has some left, until that is of no
 // use: a handler that keeps all frames leaves packets in RX.
 void PcapEngine::turns(Seat& seat) noexcept {
-  constexpr int kMost = 256;  // For a full ring, and for endless timers.
+  constexpr int kMost = 256;  // A full ring comes home in half as many.
   seat.kernel->set_clock(clock_);
   for (int i = 0; i < kMost; ++i) {
     const std::uint32_t work = seat.runner->turn();

@@ -33,8 +33,8 @@ namespace sluice::testing {
 struct PcapOptions {
   /// One or more. Where `mac` is all zero it is 02:00:00:00:00:01, ...:02 and
   /// so on; where `mtu` is 0 it is 1500.
-  std::vector<PortFacts> ports;
-  std::optional<Rules> rules;  ///< None: every packet is steered.
+  std::vector<PortFacts> ports = {};
+  std::optional<Rules> rules = {};  ///< None: every packet is steered.
   /// Cores, each with a handler of its own: a packet goes to the core
   /// `parse(packet).flow().hash() % queues`, as a NIC keeps a flow together.
   std::uint32_t queues = 1;
