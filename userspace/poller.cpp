@@ -136,25 +136,27 @@ void Loop::idle() noexcept {
 
 void Loop::sleep() noexcept {
   Time deadline = std::min(core_.timers().next(), core_.now() + kSleepMax);
-  std::uint32_t watched = 0;
+  // All kicks come before the last look at any RX: packets arrive meanwhile.
   for (Port& port : core_.ports()) {
     Pending& pending = pending_[port.index()];
-    if (port.untaken() > 0) {
-      if (port.tx_needs_wakeup() && core_.now() >= pending.retry) {
-        kick(port, pending);
-      }
-      if (port.untaken() > 0) {
-        deadline = std::min(
-            deadline, std::max(pending.retry, core_.now()) + kCompletionNap);
-      }
+    if (port.untaken() == 0) continue;
+    if (port.tx_needs_wakeup() && core_.now() >= pending.retry) {
+      kick(port, pending);
     }
+    if (port.untaken() > 0) {
+      deadline = std::min(
+          deadline, std::max(pending.retry, core_.now()) + kCompletionNap);
+    }
+  }
+  std::uint32_t watched = 0;
+  for (Port& port : core_.ports()) {
     // RX is looked at once more: the kernel has been watching it all along.
     // What can't be received for want of frames must not keep us awake.
     if (port.receivable(1) > 0) return;
     const bool blocked = port.unreceived() > 0;
     if (!blocked) watched |= 1U << port.index();
     if (port.transmitting() > 0 && (blocked || port.starving()) &&
-        !pending.stalled) {
+        !pending_[port.index()].stalled) {
       deadline = std::min(deadline, core_.now() + kCompletionNap);
     }
   }
