@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# soak.sh: the property test over the simulated kernel, for as long as you like.
+set -euo pipefail
+
+usage() {
+  cat <<'EOF'
+usage: scripts/soak.sh [--duration SECONDS] [--preset PRESET] [--seed SEED]
+
+Builds the tests and runs loop, simulated kernel and random handlers, a million
+packets at a time, with fresh seeds, each printed before it is used. Ends at the
+first failure with exit 1 and the command that replays it, else after --duration
+(without: never) with exit 0. No root.
+
+  --duration SECONDS  no new run is begun after that
+  --preset PRESET     release (default), debug, asan or tsan: the last three run
+                      ten thousand packets at a time and check every frame
+  --seed SEED         the first seed; the others are drawn from the system
+EOF
+}
+
+fail() {
+  echo "soak: $1; see --help" >&2
+  exit 2
+}
+
+duration=
+preset=release
+seed=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    --duration | --preset | --seed)
+      [ $# -ge 2 ] || fail "$1 needs a value"
+      declare "${1#--}=$2"
+      shift 2
+      ;;
+    *) fail "unknown argument '$1'" ;;
+  esac
+done
+[[ $duration =~ ^[0-9]*$ ]] || fail "--duration is a number, not '$duration'"
+[[ $seed =~ ^[0-9]*$ ]] || fail "--seed is a number, not '$seed'"
+case $preset in
+  release) packets=1000000 ;;
+  debug | asan | tsan) packets=10000 ;;
+  *) fail "there is no preset '$preset'" ;;
+esac
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cmake --preset "$preset" >/dev/null
+cmake --build "build/$preset" --target sim_tests
+
+fresh_seed() { od -An -N6 -tu8 /dev/urandom | tr -d ' '; }
+
+runs=0
+begin=$SECONDS
+while [ -z "$duration" ] || ((SECONDS - begin < duration)); do
+  seed=${seed:-$(fresh_seed)}
+  echo "soak: seed $seed"
+  if ! output=$(SLUICE_SIM_SEED=$seed SLUICE_SIM_PACKETS=$packets \
+    "build/$preset/sim_tests" --gtest_brief=1 \
+    --gtest_filter=PropertyTest.EveryFrameHasOneOwnerAndEveryPacketOneFate \
+    2>&1); then
+    echo "$output"
+    echo "soak: failed after $runs good runs"
+    exit 1
+  fi
+  grep ' packets, ' <<<"$output"
+  runs=$((runs + 1))
+  seed=
+done
+echo "soak: $runs runs of $packets packets, none failed"
