@@ -15,7 +15,7 @@ and ends with ctest's summary. Exit 0 only if everything passed.
                veth pairs need root and CAP_NET_ADMIN; a machine that cannot
                run them is told why they are left out, on one that can they
                must not be skipped.
-  --quick      unit and style tests only; no root, under a minute
+  --quick      unit, pcap and style tests only; no root, under a minute
   --sanitize   all tests but style and package under AddressSanitizer and
                UBSan, then under ThreadSanitizer
 
@@ -128,7 +128,7 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-$names:halt_on_error=1}
 if [ "$mode" = quick ]; then
   scripts/setup.sh --check
   scripts/build.sh release
-  run_tests release -L '^(unit|style)$'
+  run_tests release -L '^(unit|pcap|style)$'
   exit
 fi
 
