@@ -114,6 +114,15 @@ TEST_F(PcapTest, TimesGoOnAfter2038) {
   EXPECT_EQ(got.times, (std::vector{4'000'000'000 * kSecond + 1000}));
 }
 
+TEST_F(PcapTest, TimesGoOnAfter2262) {
+  constexpr std::uint64_t kSeconds = 13'000'000'000;
+  const Read got = read_bytes(CaptureBytes::pcapng()
+                                  .interface(6)
+                                  .packet(0, kSeconds * 1'000'000, numbered(1))
+                                  .bytes);
+  EXPECT_EQ(got.times, (std::vector{kSeconds * kSecond}));
+}
+
 // Cut anywhere: all whole packets come, and the error names where the first one
 // begins that is not whole.
 TEST_F(PcapTest, ATruncatedFileEndsWithItsLastWholePacketAndNamesTheOffset) {

@@ -1,37 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // `run` over captures: one thread, no privileges, the files' clock.
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 
 #include "pcap_folder.hpp"
 #include "run.hpp"
 #include "show.hpp"
+#include "signals.hpp"
 
 namespace sluice::app {
 namespace {
 
 using testing::PcapEngine;
 
-volatile std::sig_atomic_t last_signal = 0;
-
-// Reading a pipe ends with the signal; the second one ends the program.
-void catch_signals() {
-  struct sigaction action{};
-  action.sa_handler = [](int number) { last_signal = number; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);  // A reader that went away ends the run.
-}
-
 // From the first live line to the reason to stop.
 std::string serve(PcapEngine& engine, const RunFlags& flags,
-                  const PcapFolder& folder, Show& show) {
+                  const PcapFolder& folder, StopSignals& signals, Show& show) {
   constexpr std::uint32_t kMoments = 1024;
   const Time begin = monotonic_now();
   const Time end =
@@ -40,7 +27,7 @@ std::string serve(PcapEngine& engine, const RunFlags& flags,
   Time next = live ? begin + seconds(flags.interval) : Time::never();
   Stats before = engine.stats();
   while (engine.step(kMoments)) {
-    if (last_signal != 0) break;
+    if (signals.pending()) break;
     if (!folder.difference().empty()) return "a packet is not as expected";
     const Time now = monotonic_now();
     if (now >= end) return "duration";
@@ -52,7 +39,7 @@ std::string serve(PcapEngine& engine, const RunFlags& flags,
     }
     if (std::ferror(stdout) != 0) return "nobody reads the output";
   }
-  if (last_signal != 0) return last_signal == SIGINT ? "SIGINT" : "SIGTERM";
+  if (signals.pending()) return signals.take();
   return engine.error() ? "a capture can't be read further"
                         : "end of the captures";
 }
@@ -107,15 +94,21 @@ int run_pcap(const RunFlags& flags, const Choice& handler) {
   if (!ports) return fail(ports.error(), kUsage);
   auto options = pcap_options(flags, handler, *ports);
   if (!options) return fail(options.error(), kUsage);
-  std::vector<std::unique_ptr<testing::PacketSource>> sources;
+  // A signal during set-up ends the process.
+  std::vector<std::unique_ptr<testing::PcapReader>> readers;
   for (const PcapPort& port : *ports) {
     auto source = testing::PcapReader::open(port.in);
     if (!source) return fail(source.error());
-    sources.push_back(std::move(*source));
+    readers.push_back(std::move(*source));
   }
   auto folder = PcapFolder::open(*ports);
   if (!folder) return fail(folder.error());
-  catch_signals();
+  StopSignals signals;
+  std::vector<std::unique_ptr<testing::PacketSource>> sources;
+  for (auto& reader : readers) {
+    reader->set_stop(signals.fd());
+    sources.push_back(std::move(reader));
+  }
   auto engine =
       PcapEngine::open(std::move(*options), std::move(sources), **folder);
   if (!engine) return fail(engine.error());
@@ -124,7 +117,7 @@ int run_pcap(const RunFlags& flags, const Choice& handler) {
   }
   const auto show = flags.json ? json_show() : text_show();
   show->started(Granted(**engine));
-  const std::string reason = serve(**engine, flags, **folder, *show);
+  const std::string reason = serve(**engine, flags, **folder, signals, *show);
   (*engine)->stop();
 
   const Stats stats = (*engine)->stats();
@@ -134,7 +127,8 @@ int run_pcap(const RunFlags& flags, const Choice& handler) {
   show->ended(stats, (*engine)->report(), reason);
   int code = kOk;
   if (auto closed = (*folder)->close(); !closed) code = fail(closed.error());
-  if ((*engine)->error() && last_signal == 0) code = fail(*(*engine)->error());
+  const auto& error = (*engine)->error();
+  if (error && error->code != ECANCELED) code = fail(*error);
   if (!(*folder)->difference().empty()) {
     fmt::print(stderr, "sluice: {}", (*folder)->difference());
     code = kFailed;

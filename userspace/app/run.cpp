@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The commands: run, with its signals and intervals, and status.
 #include <fmt/format.h>
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,35 +11,10 @@
 #include "flags.hpp"
 #include "run.hpp"
 #include "show.hpp"
+#include "signals.hpp"
 
 namespace sluice::app {
 namespace {
-
-// SIGINT and SIGTERM as a descriptor. Blocked before any thread is started, so
-// that none of them takes the signal.
-class StopSignals {
- public:
-  StopSignals() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGINT);
-    sigaddset(&set_, SIGTERM);
-    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    ::signal(SIGPIPE, SIG_IGN);  // A reader that went away ends the run.
-    fd_ = Fd(::signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
-  }
-  [[nodiscard]] int fd() const { return fd_.get(); }
-  /// Which one came. From here on a second one ends the program at once.
-  std::string take() {
-    signalfd_siginfo info{};
-    if (::read(fd_.get(), &info, sizeof info) != sizeof info) return "signal";
-    ::pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
-    return info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
-  }
-
- private:
-  sigset_t set_{};
-  Fd fd_;
-};
 
 // From the first live line to the reason to stop.
 std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,

@@ -3,6 +3,7 @@
 // the stream below it counts; that works on pipes, too.
 #include <fcntl.h>
 #include <pcap/pcap.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,7 +33,9 @@ std::optional<Time> time_of(const timeval& stamp) {
   if (seconds > kLatest || stamp.tv_usec < 0 || stamp.tv_usec >= kSecond) {
     return std::nullopt;
   }
-  return Time{static_cast<std::uint64_t>(seconds * kSecond + stamp.tv_usec)};
+  // Unsigned: from 2262 on it is more than 63 bits hold.
+  return Time{static_cast<std::uint64_t>(seconds) * kSecond +
+              static_cast<std::uint64_t>(stamp.tv_usec)};
 }
 
 }  // namespace
@@ -40,14 +43,26 @@ std::optional<Time> time_of(const timeval& stamp) {
 // A stdio stream that knows its offset.
 struct PcapReader::File {
   Fd fd;
+  int stop = -1;
   std::uint64_t bytes = 0;
   std::FILE* stream = nullptr;  // Closed by pcap_close.
 
   static ssize_t read(void* cookie, char* to, std::size_t size) {
     auto* file = static_cast<File*>(cookie);
+    if (file->stop >= 0 && file->stopped()) {
+      errno = ECANCELED;
+      return -1;
+    }
     const ssize_t count = ::read(file->fd.get(), to, size);
     if (count > 0) file->bytes += static_cast<std::uint64_t>(count);
     return count;
+  }
+  // Waits until there is something to read, or no reason to wait.
+  [[nodiscard]] bool stopped() const {
+    pollfd watched[] = {{stop, POLLIN, 0}, {fd.get(), POLLIN, 0}};
+    while (::poll(watched, 2, -1) < 0 && errno == EINTR) {
+    }
+    return watched[0].revents != 0;
   }
   // Only asked where it is.
   static int seek(void* cookie, off64_t* offset, int whence) {
@@ -100,6 +115,8 @@ Result<void> PcapReader::begin() {
           ", and a port has Ethernet (EN10MB): capture on one "
           "interface (tcpdump -i eth0 -w FILE), not on 'any'.");
 }
+
+void PcapReader::set_stop(int stop) noexcept { file_->stop = stop; }
 
 PcapReader::~PcapReader() {
   if (pcap_ != nullptr) {

@@ -53,17 +53,22 @@ class PacketSink {
 /// Reads pcap and pcapng, with times in micro- or nanoseconds, of Ethernet.
 class PcapReader : public PacketSource {
  public:
-  /// "-" is standard input. Another link type than Ethernet is refused by name
-  /// (EPROTONOSUPPORT), and so is what is no capture at all (EBADMSG).
-  /// System call: open(2).
+  /// "-" is standard input. Another link type than Ethernet
+  /// is refused by name (EPROTONOSUPPORT), and so is what is no capture at all
+  /// (EBADMSG). System call: open(2).
   [[nodiscard]] static Result<std::unique_ptr<PcapReader>> open(
       const std::string& path);
   ~PcapReader() override;
   PcapReader(const PcapReader&) = delete;
   PcapReader& operator=(const PcapReader&) = delete;
 
+  /// From here on reading ends, with ECANCELED, once the descriptor `stop` is
+  /// readable, even where a pipe has nothing.
+  void set_stop(int stop) noexcept;
+
   /// A file that is cut off or corrupt ends where it is, with an error that
-  /// names packet and offset. System call: read(2), 256 KiB at a time.
+  /// names packet and offset. System calls: read(2), 256 KiB at a time;
+  /// poll(2).
   [[nodiscard]] const Captured* next() override;
 
  private:
