@@ -80,6 +80,28 @@ foreach(source ${mistakes})
   set_tests_properties(compile_fail.${name}.WithoutTheMistake PROPERTIES LABELS unit)
 endforeach()
 
+# libFuzzer is clang's. A fixed slice is a test; what it finds becomes one, too.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND SLUICE_SANITIZE MATCHES "address")
+  target_compile_options(sluice PRIVATE -fsanitize=fuzzer-no-link)
+  target_compile_options(sluice_testing PRIVATE -fsanitize=fuzzer-no-link)
+  file(GLOB fuzzers CONFIGURE_DEPENDS tests/fuzz/*_fuzz.cpp)
+  foreach(source ${fuzzers})
+    cmake_path(GET source STEM name)
+    string(REPLACE "_fuzz" "" corpus ${name})
+    add_executable(${name} ${source})
+    sluice_warnings(${name})
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    target_link_libraries(${name} PRIVATE sluice::testing)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz/${corpus})
+    # What it learns goes into the first folder; the tree's is read.
+    add_test(NAME fuzz.${corpus}
+             COMMAND ${name} -runs=100000 -seed=1 -max_len=4096 -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz/
+                     ${CMAKE_BINARY_DIR}/fuzz/${corpus} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${corpus})
+    set_tests_properties(fuzz.${corpus} PROPERTIES LABELS fuzz TIMEOUT 120)
+  endforeach()
+endif()
+
 find_package(benchmark REQUIRED)
 add_executable(bench_ring bench/ring.cpp)
 sluice_warnings(bench_ring)
