@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <sluice/poller.hpp>
+#include <utility>
 
 #include "rig.hpp"
 
@@ -103,6 +104,29 @@ TEST_F(KickTest, KicksOfOneTurnAreBounded) {
   EXPECT_EQ(rig_.side().kicks, 4U);
   rig_.turn();
   EXPECT_EQ(rig_.side().kicks, 8U);
+}
+
+// COMPLETION is as long as TX: full, it would keep all of TX waiting.
+TEST_F(KickTest, FramesThatCameBackDuringTheTurnMakeRoomForItsKick) {
+  bool come_back = false;
+  Rig<OnPacket> rig([&](Packet packet, Core& core) {
+    if (std::exchange(come_back, false)) {
+      rig.kernel.complete(0, 64);
+      rig.side().completes = true;
+    }
+    core.reply(std::move(packet));
+  });
+  rig.side().completes = false;
+  rig.side().budget = 64;
+  for (std::uint32_t i = 0; i < 64; ++i) ASSERT_TRUE(rig.arrive(i));
+  rig.core->flush();
+  rig.turn();
+  ASSERT_EQ(rig.side().in_flight.size(), 64U);
+  for (std::uint32_t i = 0; i < 64; ++i) ASSERT_TRUE(rig.arrive(64 + i));
+  come_back = true;
+  rig.core->flush();
+  rig.turn();
+  EXPECT_EQ(rig.side().wire.size(), 128U);
 }
 
 TEST_F(KickTest, EbusyIsAPacketThatTheDeviceRefused) {
