@@ -84,24 +84,8 @@ Result<Masked> masked_of(const std::vector<std::string>& names) {
   return masked;
 }
 
-}  // namespace
-
-Error bad(const char* flag, const std::string& value, std::string advice) {
-  return {EINVAL, flag, "'" + value + "'", std::move(advice)};
-}
-
-Result<Rules> rules_of(const RunFlags& flags, const Choice& handler) {
-  std::vector<std::string> steer = flags.steer;
-  if (handler.rules) {
-    const std::vector<std::string> own = handler.rules();
-    steer.insert(steer.begin(), own.begin(), own.end());
-  } else if (steer.empty()) {
-    steer.emplace_back("all");
-  }
-  return Rules::steer(steer);
-}
-
-void add_run_flags(CLI::App& app, RunFlags& flags) {
+// What is taken, and by whom.
+void add_traffic_flags(CLI::App& app, RunFlags& flags) {
   app.add_option("-i,--interface", flags.interfaces,
                  "Interface to take packets from; names a port after it")
       ->type_name("IF");
@@ -122,6 +106,12 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
       ->type_name("EXPR")
       ->expected(1)
       ->take_all();
+  app.add_flag("--force", flags.force,
+               "Even if the rules cut this host off from its own addresses");
+}
+
+// How it gets to the handler.
+void add_path_flags(CLI::App& app, RunFlags& flags) {
   app.add_option("--mode", flags.mode, "auto, zero-copy, copy or generic")
       ->capture_default_str();
   app.add_option("--without", flags.without,
@@ -140,6 +130,10 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
       ->capture_default_str();
   app.add_option("--frame-size", flags.frame_size, "2048 or 4096 bytes")
       ->capture_default_str();
+}
+
+// How long, and what is told meanwhile.
+void add_output_flags(CLI::App& app, RunFlags& flags) {
   app.add_option("--duration", flags.duration,
                  "Stop after so many seconds; 0: run until a signal")
       ->check(CLI::NonNegativeNumber)
@@ -149,8 +143,10 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--json", flags.json, "JSON, one object a line");
-  app.add_flag("--force", flags.force,
-               "Even if the rules cut this host off from its own addresses");
+}
+
+// For ports that are captures.
+void add_capture_flags(CLI::App& app, RunFlags& flags) {
   app.add_option("--linger", flags.linger,
                  "Captures: timers go on so long after the last packet: 500ms, "
                  "60s, 2m, 1h")
@@ -161,6 +157,30 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
       ->type_name("[NAME=]FILE")
       ->expected(1)
       ->take_all();
+}
+
+}  // namespace
+
+Error bad(const char* flag, const std::string& value, std::string advice) {
+  return {EINVAL, flag, "'" + value + "'", std::move(advice)};
+}
+
+Result<Rules> rules_of(const RunFlags& flags, const Choice& handler) {
+  std::vector<std::string> steer = flags.steer;
+  if (handler.rules) {
+    const std::vector<std::string> own = handler.rules();
+    steer.insert(steer.begin(), own.begin(), own.end());
+  } else if (steer.empty()) {
+    steer.emplace_back("all");
+  }
+  return Rules::steer(steer);
+}
+
+void add_run_flags(CLI::App& app, RunFlags& flags) {
+  add_traffic_flags(app, flags);
+  add_path_flags(app, flags);
+  add_output_flags(app, flags);
+  add_capture_flags(app, flags);
   app.set_config("--config", "", "A TOML file that says what flags say");
 }
 
