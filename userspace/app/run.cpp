@@ -142,8 +142,10 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
   std::string names;
   for (const Choice& each : handlers) {
     names += fmt::format("\n  {}: {}", each.name, each.summary);
-    Options options(*run_app->add_option_group("Handler " + each.name));
+    CLI::App* group = run_app->add_option_group("Handler " + each.name);
+    Options options(*group);
     each.options(options);
+    if (group->get_options().empty()) run_app->remove_subcommand(group);
   }
   run_app
       ->add_option("--handler", flags.handler, "What to do with them:" + names)
