@@ -143,6 +143,7 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
   for (const Choice& each : handlers) {
     names += fmt::format("\n  {}: {}", each.name, each.summary);
     CLI::App* group = run_app->add_option_group("Handler " + each.name);
+    group->set_help_flag();  // The command has one.
     Options options(*group);
     each.options(options);
     if (group->get_options().empty()) run_app->remove_subcommand(group);
