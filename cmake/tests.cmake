@@ -31,8 +31,9 @@ target_link_libraries(example_reflect_test PRIVATE sluice::testing sluice::servi
 gtest_discover_tests(example_reflect_test TEST_PREFIX example. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS pcap)
 sluice_tests(pcap TIMEOUT 120 LIBRARIES sluice::testing sluice::services nlohmann_json::nlohmann_json)
 if(TARGET pcap_tests)
-  target_compile_definitions(pcap_tests PRIVATE SLUICE_PROGRAM="$<TARGET_FILE:sluice_cli>")
-  add_dependencies(pcap_tests sluice_cli)
+  target_compile_definitions(pcap_tests PRIVATE SLUICE_PROGRAM="$<TARGET_FILE:sluice_cli>"
+                             EXAMPLES_FOLDER="${PROJECT_BINARY_DIR}/examples")
+  add_dependencies(pcap_tests sluice_cli example_udp_counter)
 endif()
 
 # The hosts around a handler, for tests and scripts/quickstart.sh.

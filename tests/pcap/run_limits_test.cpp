@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // `sluice run` over captures that are broken, odd, endless or large.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <cstdio>
 #include <fstream>
 #include <sluice/ring.hpp>
 
@@ -153,6 +155,41 @@ TEST_F(RunTest, ASignalEndsAReadThatWaits) {
   process->signal(SIGINT);
   EXPECT_EQ(process->wait(10s), 0) << process->err();
   EXPECT_THAT(process->out(), HasSubstr("\"reason\":\"SIGINT\""));
+}
+
+// In processor time, which other work on the machine hardly changes.
+TEST_F(RunTest, AMillionPacketsTakeHalfASecondOrLess) {
+  {
+    auto writer = PcapWriter::open(path("in.pcap"));
+    ASSERT_TRUE(writer) << writer.error().message();
+    std::vector<Bytes> some;
+    for (std::uint16_t i = 0; i < 1000; ++i) some.push_back(question(i, 18));
+    for (std::uint32_t i = 0; i < 1'000'000; ++i) {
+      writer->write(Time{i * 1000ull}, some[i % 1000]);
+    }
+    ASSERT_TRUE(writer->close());
+  }
+  const auto processor_time = [] {
+    rusage usage{};
+    EXPECT_EQ(::getrusage(RUSAGE_CHILDREN, &usage), 0);
+    const auto of = [](const timeval& time) {
+      return static_cast<double>(time.tv_sec) +
+             static_cast<double>(time.tv_usec) / 1e6;
+    };
+    return of(usage.ru_utime) + of(usage.ru_stime);
+  };
+  const double before = processor_time();
+  const auto begin = std::chrono::steady_clock::now();
+  const Ended ended = run({"--handler", "reflect", "--port",
+                           "p=pcap:" + path("in.pcap") + "," + path("out")});
+  const std::chrono::duration<double> wall =
+      std::chrono::steady_clock::now() - begin;
+  const double spent = processor_time() - before;
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.line("files").at("sent"), 1'000'000u);
+  std::printf("1000000 packets: %.2f s, %.2f s of a processor\n", wall.count(),
+              spent);
+  EXPECT_LT(spent, kCheckFrames ? 30 : 0.5);
 }
 
 }  // namespace

@@ -163,5 +163,23 @@ TEST_F(RunTest, APacketTooManyOrTooFewIsNotAsExpected) {
   }
 }
 
+// A program made by run<>, whose timer looks back on each second.
+TEST_F(RunTest, ProgramsOfHandlersTakeCapturesAndTimersLinger) {
+  questions("in.pcap", 500);
+  const Words words = {
+      EXAMPLES_FOLDER "/udp_counter", "--json",  "--interval", "0", "--port",
+      "p=pcap:" + path("in.pcap"),    "--linger"};
+  for (const auto& [linger, peak] :
+       {std::pair{"0", 0u}, {"400ms", 0u}, {"0.6", 500u}, {"60s", 500u}}) {
+    Words all = words;
+    all.emplace_back(linger);
+    const Ended ended = start(all);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    const Json report = ended.line("ended").at("report");
+    EXPECT_EQ(report.at("flows"), 500u);
+    EXPECT_EQ(report.at("peak_of_a_core_per_second"), peak) << linger;
+  }
+}
+
 }  // namespace
 }  // namespace sluice::testing
