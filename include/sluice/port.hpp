@@ -33,7 +33,7 @@ struct PortRings {
 /// What one port did. Read from any thread.
 struct PortCounters {
   Counter rx_packets;  ///< Given to the handler.
-  Counter rx_bytes;
+  Counter rx_bytes;    ///< Of all descriptors, those of broken chains too.
   Counter rx_invalid;  ///< Descriptors that point outside of the UMEM.
   Counter rx_broken;   ///< Chains too long or cut: dropped whole.
   Counter tx_packets;  ///< Submitted to TX.
