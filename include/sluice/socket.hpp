@@ -16,7 +16,7 @@
 namespace sluice {
 
 struct SocketOptions {
-  std::string interface;
+  std::string interface = {};
   std::uint32_t queue = 0;
   std::uint32_t ring_size = 2048;  ///< RX, TX, COMPLETION; FILL has twice that.
   bool zero_copy = false;          ///< Ask for zero-copy; otherwise for copies.
@@ -49,7 +49,9 @@ class Socket {
 
   /// Goes on with a bound socket received from another process, which no longer
   /// uses it. `options.ring_size` is what it was made with; `lent` is how many
-  /// frames the kernel has for receiving (Port::receiving() of the giver).
+  /// frames the kernel has for receiving (Port::receiving() of the giver). A
+  /// FramePool takes them to be the first of the memory, as they are after
+  /// open(): hand over before packets flow.
   /// System calls: getsockopt(2), mmap(2).
   [[nodiscard]] static Result<Socket> adopt(Fd fd, const SocketOptions& options,
                                             std::uint32_t lent);

@@ -3,6 +3,7 @@
 // does to descriptors that are no good, to one socket of two, to the fiftieth.
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <optional>
@@ -23,7 +24,7 @@ class Hand {
  public:
   static constexpr std::uint32_t kFrames = 4096;
 
-  Hand(const VethLab& lab, std::size_t pairs) {
+  Hand(const VethLab& lab, std::size_t pairs, bool hand_over = false) {
     auto made = Umem::create({.frames = kFrames, .frame_size = kFrameSize});
     EXPECT_TRUE(made) << made.error().message();
     umem = std::move(*made);
@@ -31,6 +32,7 @@ class Hand {
     lab.in(Side::a, [&] {
       for (std::size_t i = 0; i < pairs; ++i) open(lab, i);
     });
+    if (hand_over) adopt();
     pool.emplace(umem->bytes(), kFrameSize, lent);
     for (std::size_t i = 0; i < sockets.size(); ++i) {
       ports.emplace_back(static_cast<std::uint8_t>(i), std::uint16_t{0},
@@ -90,6 +92,20 @@ class Hand {
   std::optional<Core> core;
 
  private:
+  // As if the descriptors had come from the process that made all this: what
+  // it had mapped and opened is gone.
+  void adopt() {
+    auto memory = Umem::adopt(Fd(::dup(umem->fd())),
+                              {.frames = kFrames, .frame_size = kFrameSize});
+    ASSERT_TRUE(memory) << memory.error().message();
+    umem = std::move(*memory);
+    for (auto& each : sockets) {
+      auto socket = Socket::adopt(Fd(::dup(each->fd())), {.ring_size = kRing},
+                                  each->lent());
+      ASSERT_TRUE(socket) << socket.error().message();
+      each = std::move(*socket);
+    }
+  }
   void open(const VethLab& lab, std::size_t i) {
     const std::string& interface = lab.end(Side::a, i).interface;
     const Words expressions = {"udp"};
@@ -149,6 +165,13 @@ class SocketTest : public VethTest {
 
 TEST_F(SocketTest, TwoSocketsOnOneMemoryForwardWithoutCopying) {
   Hand hand(lab(), 2);
+  expect_forwarded(hand, 0, 1, 600);
+  expect_forwarded(hand, 1, 0, 600);
+  expect_balanced(hand.core->ledger());
+}
+
+TEST_F(SocketTest, AdoptedSocketsAndMemoryWorkAsTheirMakersDid) {
+  Hand hand(lab(), 2, true);
   expect_forwarded(hand, 0, 1, 600);
   expect_forwarded(hand, 1, 0, 600);
   expect_balanced(hand.core->ledger());
