@@ -20,22 +20,17 @@ using testing::PcapEngine;
 std::string serve(PcapEngine& engine, const RunFlags& flags,
                   const PcapFolder& folder, StopSignals& signals, Show& show) {
   constexpr std::uint32_t kMoments = 1024;
-  const Time begin = monotonic_now();
-  const Time end =
-      flags.duration > 0 ? begin + seconds(flags.duration) : Time::never();
-  const bool live = flags.interval > 0;
-  Time next = live ? begin + seconds(flags.interval) : Time::never();
+  Timetable timetable(flags);
   Stats before = engine.stats();
   while (engine.step(kMoments)) {
     if (signals.pending()) break;
     if (!folder.difference().empty()) return "a packet is not as expected";
     const Time now = monotonic_now();
-    if (now >= end) return "duration";
-    if (now >= next) {
+    if (timetable.over(now)) return "duration";
+    if (timetable.take_line(now)) {
       Stats after = engine.stats();
       show.interval(before, after);
       before = std::move(after);
-      next = now + seconds(flags.interval);
     }
     if (std::ferror(stdout) != 0) return "nobody reads the output";
   }

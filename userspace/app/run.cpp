@@ -24,15 +24,11 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
                ? status_json(engine, engine.stats())
                : std::string("{\"error\":\"unknown request\"}\n");
   };
-  const Time begin = monotonic_now();
-  const Time end =
-      flags.duration > 0 ? begin + seconds(flags.duration) : Time::never();
-  const bool live = flags.interval > 0;
-  Time next = live ? begin + seconds(flags.interval) : Time::never();
+  Timetable timetable(flags);
   Stats before = engine.stats();
   const int fds[] = {signals.fd()};
   while (true) {
-    const auto served = engine.serve(std::min(next, end), fds, answer);
+    const auto served = engine.serve(timetable.next(), fds, answer);
     for (const std::string& line : engine.take_news()) show.news(line);
     if (served == Engine::Served::readable) return signals.take();
     if (served == Engine::Served::gone) {
@@ -40,13 +36,11 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
       return "an interface is gone";
     }
     const Time now = monotonic_now();
-    if (now >= end) return "duration";
-    if (now >= next) {
+    if (timetable.over(now)) return "duration";
+    if (timetable.take_line(now)) {
       Stats after = engine.stats();
       show.interval(before, after);
       before = std::move(after);
-      next = next + seconds(flags.interval);
-      if (next < now) next = now + seconds(flags.interval);
     }
     if (std::ferror(stdout) != 0) return "nobody reads the output";
   }
