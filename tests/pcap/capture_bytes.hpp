@@ -18,6 +18,7 @@
 #include <iterator>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sluice::testing {
@@ -142,6 +143,10 @@ class Folder {
     std::ofstream file(path(name), std::ios::binary);
     file.write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
+    return path(name);
+  }
+  std::string write(const std::string& name, std::string_view text) const {
+    std::ofstream(path(name), std::ios::binary) << text;
     return path(name);
   }
   [[nodiscard]] Bytes read(const std::string& name) const {

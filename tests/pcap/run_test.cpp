@@ -58,6 +58,43 @@ TEST_F(RunTest, NoPrivilegeIsNeeded) {
   EXPECT_EQ(ended.code, 0) << ended.err;
 }
 
+TEST_F(RunTest, AConfigFileSaysWhatFlagsSay) {
+  questions("in.pcap", 5);
+  folder_.write("run.toml",
+                "# what runs every day\nport = [\"p=pcap:" + path("in.pcap") +
+                    "\"]\nhandler = \"reflect\"\n"
+                    "steer = [\"udp and dst port 1\"]\n"
+                    "batch = 16\n");
+  const Ended by_file = run({"--config", path("run.toml")});
+  EXPECT_EQ(by_file.code, 0) << by_file.err;
+  EXPECT_EQ(by_file.line("ended").at("queues").at(0).at("rx_packets"), 0u);
+  // A flag goes before the file.
+  const Ended by_flag = run({"--config", path("run.toml"), "--steer", "udp"});
+  EXPECT_EQ(by_flag.code, 0) << by_flag.err;
+  EXPECT_EQ(by_flag.line("ended").at("handler").at("reflected"), 5u);
+}
+
+TEST_F(RunTest, AConfigFileThatIsWrongIsUsage) {
+  questions("in.pcap", 1);
+  const Words port = {"--port", "p=pcap:" + path("in.pcap"), "--config"};
+  for (const char* wrong : {"rinsize = 3\n", "batch = \"many\"\n"}) {
+    folder_.write("run.toml", std::string_view(wrong));
+    Words words = port;
+    words.push_back(path("run.toml"));
+    EXPECT_EQ(run(words).code, 2) << wrong;
+  }
+  EXPECT_THAT(
+      run({"--config",
+           folder_.write("run.toml", std::string_view("rinsize = 3\n"))})
+          .err,
+      HasSubstr("'rinsize' is no flag"));
+  Words words = port;
+  words.push_back(path("nothing.toml"));
+  const Ended missing = run(words);
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_THAT(missing.err, HasSubstr("nothing.toml"));
+}
+
 TEST_F(RunTest, RulesOfTheCommandLineApply) {
   folder_.write("in.pcap", CaptureBytes::pcap(false)
                                .record(kStart, 1, question(1))

@@ -181,7 +181,36 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
   add_path_flags(app, flags);
   add_output_flags(app, flags);
   add_capture_flags(app, flags);
+}
+
+namespace {
+
+// The keys of a file are the flags of one command; CLI11 wants to be told.
+class KeysOf : public CLI::ConfigTOML {
+ public:
+  explicit KeysOf(std::string command) : command_(std::move(command)) {}
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    auto keys = CLI::ConfigTOML::from_config(input);
+    for (CLI::ConfigItem& item : keys) {
+      item.parents.insert(item.parents.begin(), command_);
+    }
+    return keys;
+  }
+
+ private:
+  std::string command_;
+};
+
+}  // namespace
+
+void add_config_flag(CLI::App& app, CLI::App* command) {
   app.set_config("--config", "", "A TOML file that says what flags say");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  if (command == nullptr) return;
+  app.config_formatter(std::make_shared<KeysOf>(command->get_name()));
+  command->allow_config_extras(CLI::config_extras_mode::error);
+  command->fallthrough();  // Given behind the command, it is the program's.
+  command->footer("--config FILE names a TOML file that says what flags say.");
 }
 
 Result<EngineOptions> engine_options(const RunFlags& flags,

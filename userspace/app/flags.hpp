@@ -33,6 +33,9 @@ struct RunFlags {
 
 /// Names the flags to CLI11. `app` keeps references into `flags`.
 void add_run_flags(CLI::App& app, RunFlags& flags);
+/// --config FILE: its keys are the flags of `command`, or of `app` itself
+/// where that is null. A key that is no flag is a usage error.
+void add_config_flag(CLI::App& app, CLI::App* command);
 
 /// Fails with EINVAL where a value makes no sense.
 [[nodiscard]] Result<EngineOptions> engine_options(const RunFlags& flags,

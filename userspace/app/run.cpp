@@ -98,6 +98,12 @@ int parse(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
     return -1;
+  } catch (const CLI::ConfigError& error) {
+    const std::string text = error.what();  // It ends with the key.
+    fmt::print(stderr,
+               "sluice: --config: '{}' is no flag; `--help` names them.\n",
+               text.substr(text.find_last_of(" .") + 1));
+    return kUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
@@ -118,6 +124,7 @@ int run_one(int argc, char** argv, const Choice& handler) {
   CLI::App app("A Sluice handler");
   RunFlags flags;
   add_run_flags(app, flags);
+  add_config_flag(app, nullptr);
   Options options(app);
   handler.options(options);
   const int parsed = parse(app, argc, argv);
@@ -133,6 +140,7 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
   CLI::App* run_app =
       app.add_subcommand("run", "Take packets from interfaces and handle them");
   add_run_flags(*run_app, flags);
+  add_config_flag(app, run_app);
   std::string names;
   for (const Choice& each : handlers) {
     names += fmt::format("\n  {}: {}", each.name, each.summary);
