@@ -31,23 +31,27 @@ Result<void> check(const EngineOptions& options) {
                    port.interface + " is the interface of another port.");
     }
   }
-  if (!std::has_single_bit(options.ring_size) || options.ring_size < 64 ||
-      options.ring_size > 32768) {
-    return usage("ring size", std::to_string(options.ring_size),
-                 "It is a power of two from 64 to 32768.");
-  }
-  if (options.frame_size != 2048 && options.frame_size != 4096) {
-    return usage("frame size", std::to_string(options.frame_size),
-                 "It is 2048 or 4096.");
-  }
-  if (options.poller.batch < 1 || options.poller.batch > 256) {
-    return usage("batch", std::to_string(options.poller.batch),
-                 "It is 1 to 256.");
-  }
-  return {};
+  return check_sizes(options.ring_size, options.frame_size,
+                     options.poller.batch);
 }
 
 }  // namespace
+
+Result<void> check_sizes(std::uint32_t ring_size, std::uint32_t frame_size,
+                         std::uint32_t batch) {
+  if (!std::has_single_bit(ring_size) || ring_size < 64 || ring_size > 32768) {
+    return usage("ring size", std::to_string(ring_size),
+                 "It is a power of two from 64 to 32768.");
+  }
+  if (frame_size != 2048 && frame_size != 4096) {
+    return usage("frame size", std::to_string(frame_size),
+                 "It is 2048 or 4096.");
+  }
+  if (batch < 1 || batch > 256) {
+    return usage("batch", std::to_string(batch), "It is 1 to 256.");
+  }
+  return {};
+}
 
 const char* to_string(Mode mode) noexcept {
   switch (mode) {

@@ -67,6 +67,13 @@ struct EngineOptions {
   Masked masked;
 };
 
+/// Fails with EINVAL where a loop can't be made of these, whatever its ports
+/// are: `ring_size` and `frame_size` as in EngineOptions, `batch` as in
+/// PollerOptions.
+[[nodiscard]] Result<void> check_sizes(std::uint32_t ring_size,
+                                       std::uint32_t frame_size,
+                                       std::uint32_t batch);
+
 /// A rung of a ladder that was not taken, and why.
 struct Refused {
   std::string rung;    ///< "zero-copy".

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <set>
+#include <sluice/engine.hpp>
 #include <sluice/parse.hpp>
 #include <sluice/testing/pcap_engine.hpp>
 #include <sluice/testing/pcap_kernel.hpp>
@@ -32,22 +32,10 @@ Result<void> check(const PcapOptions& options, std::size_t sources) {
   if (sources > options.ports.size()) {
     return usage("sources", std::to_string(sources), "Give each a port.");
   }
-  if (!std::has_single_bit(options.ring_size) || options.ring_size < 64 ||
-      options.ring_size > 32768) {
-    return usage("ring size", std::to_string(options.ring_size),
-                 "It is a power of two from 64 to 32768.");
-  }
-  if (options.frame_size != 2048 && options.frame_size != 4096) {
-    return usage("frame size", std::to_string(options.frame_size),
-                 "It is 2048 or 4096.");
-  }
-  if (options.batch < 1 || options.batch > 256) {
-    return usage("batch", std::to_string(options.batch), "It is 1 to 256.");
-  }
   if (options.queues < 1 || options.queues > 256) {
     return usage("queues", std::to_string(options.queues), "It is 1 to 256.");
   }
-  return {};
+  return check_sizes(options.ring_size, options.frame_size, options.batch);
 }
 
 void add(Count& count, std::uint32_t bytes) {
