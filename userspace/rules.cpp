@@ -1,99 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sluice/rules.hpp>
 
-#include <algorithm>
-#include <cstring>
-
-#include <arpa/inet.h>
+#include "rules_list.hpp"
 
 namespace sluice {
 namespace {
 
-using Kind = Term::Kind;
 using Bytes = std::span<const std::byte>;
 
-// The reference of what a term means: byte by byte what libpcap 1.10 compiles
-// it to, on purpose written apart from bpf/parse.h.
-
-// A load as in classic BPF. Behind the end there is no value, and a comparison
-// with no value fails, which ends the match as libpcap's loads do.
-std::optional<unsigned> byte_at(Bytes packet, std::size_t offset) {
-  if (offset >= packet.size()) return {};
-  return std::to_integer<unsigned>(packet[offset]);
+// Big-endian. REQUIRES: it is there.
+unsigned half(Bytes packet, std::size_t at) {
+  return std::to_integer<unsigned>(packet[at]) << 8 |
+         std::to_integer<unsigned>(packet[at + 1]);
 }
 
-std::optional<unsigned> half_at(Bytes packet, std::size_t offset) {
-  const auto high = byte_at(packet, offset);
-  const auto low = byte_at(packet, offset + 1);
-  if (!high || !low) return {};
-  return *high << 8 | *low;
-}
-
-bool address_at(Bytes packet, std::size_t offset, Bytes address) {
-  return packet.size() >= offset + address.size() &&
-         std::ranges::equal(packet.subspan(offset, address.size()), address);
-}
-
-bool is_ip(Bytes packet) { return half_at(packet, 12) == 0x0800u; }
-bool is_ip6(Bytes packet) { return half_at(packet, 12) == 0x86ddu; }
-bool is_arp(Bytes packet) { return half_at(packet, 12) == 0x0806u; }
-bool is_rarp(Bytes packet) { return half_at(packet, 12) == 0x8035u; }
-
-bool ip_protocol(Bytes packet, unsigned protocol) {
-  return is_ip(packet) && byte_at(packet, 23) == protocol;
-}
-
-bool ip6_protocol(Bytes packet, unsigned protocol) {
-  if (!is_ip6(packet)) return false;
-  if (byte_at(packet, 20) == protocol) return true;
-  return byte_at(packet, 20) == 44u && byte_at(packet, 54) == protocol;
-}
-
-bool has_ports(std::optional<unsigned> protocol) {
-  return protocol == 6u || protocol == 17u || protocol == 132u;
-}
-
-bool dst_port(Bytes packet, unsigned port) {
-  if (is_ip6(packet)) {
-    return has_ports(byte_at(packet, 20)) && half_at(packet, 56) == port;
-  }
-  if (!is_ip(packet) || !has_ports(byte_at(packet, 23))) return false;
-  const auto fragment = half_at(packet, 20);
-  if (!fragment || (*fragment & 0x1fff) != 0) return false;
-  const std::size_t header = (*byte_at(packet, 14) & 0xf) * 4u;
-  return half_at(packet, 14 + header + 2) == port;
-}
-
-bool holds(const Term& term, Bytes packet) {
-  const Bytes address = term.address;
-  switch (term.kind) {
-    case Kind::arp:
-      return is_arp(packet);
-    case Kind::ip:
-      return is_ip(packet);
-    case Kind::ip6:
-      return is_ip6(packet);
-    case Kind::udp:
-      return ip_protocol(packet, 17) || ip6_protocol(packet, 17);
-    case Kind::tcp:
-      return ip_protocol(packet, 6) || ip6_protocol(packet, 6);
-    case Kind::icmp:
-      return ip_protocol(packet, 1);
-    case Kind::icmp6:
-      return ip6_protocol(packet, 58);
-    case Kind::dst_host4:
-      if (is_ip(packet)) return address_at(packet, 30, address.first(4));
-      return (is_arp(packet) || is_rarp(packet)) &&
-             address_at(packet, 38, address.first(4));
-    case Kind::dst_host6:
-      return is_ip6(packet) && address_at(packet, 38, address);
-    case Kind::dst_port:
-      return dst_port(packet, term.port);
+// `at`: of the first header behind the IPv6 header, which is of type `next`.
+bool is_fragment6(Bytes packet, std::size_t at, unsigned next) {
+  constexpr unsigned kHopByHop = 0, kRouting = 43, kFragment = 44,
+                     kAuthentication = 51, kDestination = 60;
+  for (int headers = 0; headers < 8; ++headers) {
+    if (packet.size() < at + 4) return false;
+    const auto length = std::to_integer<std::size_t>(packet[at + 1]);
+    switch (next) {
+      case kFragment:  // Offset, two reserved bits, more to come.
+        return (half(packet, at + 2) & 0xfff9) != 0;
+      case kHopByHop:
+      case kRouting:
+      case kDestination:
+        next = std::to_integer<unsigned>(packet[at]);
+        at += 8 + length * 8;
+        break;
+      case kAuthentication:
+        next = std::to_integer<unsigned>(packet[at]);
+        at += 8 + length * 4;
+        break;
+      default:
+        return false;
+    }
   }
   return false;
 }
 
 }  // namespace
+
+bool is_fragment(Bytes packet) noexcept {
+  std::size_t at = 12;
+  for (int tags = 0; tags < 2 && packet.size() >= at + 2; ++tags) {
+    const unsigned type = half(packet, at);
+    if (type != 0x8100 && type != 0x88a8 && type != 0x9100) break;
+    at += 4;
+  }
+  if (packet.size() < at + 10) return false;
+  const unsigned type = half(packet, at);
+  const std::size_t network = at + 2;
+  // More fragments, or an offset.
+  if (type == 0x0800) return (half(packet, network + 6) & 0x3fff) != 0;
+  if (type != 0x86dd) return false;
+  return is_fragment6(packet, network + 40,
+                      std::to_integer<unsigned>(packet[network + 6]));
+}
 
 const char* to_string(Action action) noexcept {
   switch (action) {
@@ -103,61 +68,78 @@ const char* to_string(Action action) noexcept {
       return "drop";
     case Action::steer:
       return "steer";
+    case Action::reflect:
+      return "reflect";
+    case Action::mirror:
+      return "mirror";
+    case Action::count:
+      return "count";
   }
   return "?";
 }
 
 std::string Rule::text() const {
-  std::string line = to_string(action);
-  if (!label.empty()) line += " @" + label;
-  line += " " + expression;
-  if (otherwise == Action::drop) line += " else drop";
-  return line;
+  std::string text = to_string(action);
+  if (!label.empty()) text += " @" + label;
+  text += " " + expression;
+  if (otherwise == Action::drop) text += " else drop";
+  return text;
+}
+
+Rules::Rules() : list_(std::make_shared<const List>()) {}
+
+std::size_t Rules::size() const noexcept { return list_->rules.size(); }
+
+const Rule& Rules::operator[](std::size_t index) const {
+  return list_->rules[index];
+}
+
+std::span<const Rule> Rules::list() const noexcept { return list_->rules; }
+
+Action Rules::default_action() const noexcept { return list_->default_action; }
+
+bool Rules::fragments_pass() const noexcept { return list_->fragments_pass; }
+
+const std::string& Rules::source(std::uint32_t index) const {
+  return list_->sources[index];
 }
 
 std::string Rules::text() const {
   std::string text;
-  for (const Rule& rule : rules_) text += rule.text() + "\n";
-  return text + "default " + to_string(default_) + "\n";
-}
-
-sluice_rule_list Rules::compiled() const noexcept {
-  sluice_rule_list list{};
-  list.version = SLUICE_ABI_VERSION;
-  list.default_action = static_cast<__u32>(default_);
-  for (const Rule& rule : rules_) {
-    sluice_rule& out = list.rules[list.count];
-    out.action = static_cast<__u8>(rule.action);
-    out.otherwise = static_cast<__u8>(rule.otherwise);
-    out.handle = list.count++;
-    for (const Term& term : rule.terms) {
-      out.need |= 1u << static_cast<unsigned>(term.kind);
-      if (term.kind == Kind::dst_port) out.dst_port = htons(term.port);
-      if (term.kind == Kind::dst_host4 || term.kind == Kind::dst_host6) {
-        std::memcpy(out.dst, term.address.data(), sizeof out.dst);
-      }
-    }
+  for (const auto& [name, set] : list_->sets) {
+    text += "define " + name + " = " + language::text_of(set) + "\n";
   }
-  return list;
+  if (!list_->fragments_pass) text += "fragments match\n";
+  for (const Rule& rule : list_->rules) text += rule.text() + "\n";
+  return text + "default " + to_string(list_->default_action) + "\n";
 }
-
-// compiled() turns a kind into the bit of its fact.
-static_assert(SLUICE_IS_ARP == 1u << static_cast<unsigned>(Kind::arp));
-static_assert(SLUICE_IS_ICMP6 == 1u << static_cast<unsigned>(Kind::icmp6));
-static_assert(SLUICE_HAS_DST4 == 1u << static_cast<unsigned>(Kind::dst_host4));
-static_assert(SLUICE_HAS_DST6 == 1u << static_cast<unsigned>(Kind::dst_host6));
-static_assert(SLUICE_HAS_DST_PORT ==
-              1u << static_cast<unsigned>(Kind::dst_port));
 
 Rules::Decision Rules::decide(Bytes packet) const noexcept {
-  for (std::size_t i = 0; i < rules_.size(); ++i) {
-    const auto& terms = rules_[i].terms;
-    const auto applies = [&](const Term& term) { return holds(term, packet); };
-    if (std::ranges::all_of(terms, applies)) {
-      return {i, rules_[i].action, rules_[i].otherwise};
+  if (list_->fragments_pass && is_fragment(packet)) {
+    return {std::nullopt, Action::pass, Action::pass, true};
+  }
+  for (std::size_t i = 0; i < size(); ++i) {
+    const Rule& rule = list_->rules[i];
+    if (!is_final(rule.action)) continue;
+    if (evaluate(rule.match, packet) == Truth::yes) {
+      return {i, rule.action, rule.otherwise, false};
     }
   }
-  return {std::nullopt, default_, Action::pass};
+  return {std::nullopt, list_->default_action, Action::pass, false};
+}
+
+std::vector<std::size_t> Rules::noted(Bytes packet) const {
+  std::vector<std::size_t> noted;
+  const Decision decision = decide(packet);
+  if (decision.fragment) return noted;
+  const std::size_t end = decision.rule.value_or(size());
+  for (std::size_t i = 0; i < end; ++i) {
+    const Rule& rule = list_->rules[i];
+    if (!is_final(rule.action) && evaluate(rule.match, packet) == Truth::yes) {
+      noted.push_back(i);
+    }
+  }
+  return noted;
 }
 
 }  // namespace sluice

@@ -1,303 +1,204 @@
 // SPDX-License-Identifier: Apache-2.0
-// The language of rules: words, terms, lines, and what is wrong with them.
-#include <sluice/rules.hpp>
-
+// Lists of rules, line by line.
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <unordered_map>
 #include <utility>
 
-#include <arpa/inet.h>
+#include "rules_list.hpp"
 
 namespace sluice {
 namespace {
 
-using Kind = Term::Kind;
+using language::FileId;
+using language::Line;
+using language::quoted;
 
-constexpr const char* kSupported =
-    "Supported are arp, ip, ip6, tcp, udp, icmp, icmp6, dst host ADDRESS, "
-    "dst port NUMBER and all, joined by 'and'";
-
-struct Token {
-  std::string_view text;
-  std::size_t column = 1;
-};
-
-// Where a line stands, for errors. `line` 0: an option, not a file.
-struct Place {
-  std::string_view source;
-  std::size_t line = 0;
-};
-
-Error refuse(int code, const Place& place, std::size_t column,
-             std::string advice) {
-  std::string where(place.source);
-  if (place.line != 0) where += " line " + std::to_string(place.line);
-  where += " column " + std::to_string(column);
-  return {code, "rule", std::move(where), std::move(advice)};
-}
-
-std::string quoted(std::string_view word) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string text = "'";
-  for (const char c : word) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f) {
-      text += c;
-    } else {
-      text += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
-    }
-  }
-  return text + "'";
-}
-
-bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (c >= '0' && c <= '9') || std::strchr("._:@/%-", c) != nullptr;
-}
-
-// Words, `&&` and `||`, and single characters of anything else, up to a `#`.
-std::vector<Token> split(std::string_view line) {
-  std::vector<Token> tokens;
-  std::size_t at = 0;
-  while (at < line.size() && line[at] != '#') {
-    if (std::strchr(" \t\r", line[at]) != nullptr && line[at] != '\0') {
-      ++at;
-      continue;
-    }
-    std::size_t end = at + 1;
-    if (line[at] != '\0' && is_word(line[at])) {
-      while (end < line.size() && line[end] != '\0' && is_word(line[end])) {
-        ++end;
-      }
-    } else if (end < line.size() && line[end] == line[at] &&
-               (line[at] == '&' || line[at] == '|')) {
-      ++end;
-    }
-    tokens.push_back({line.substr(at, end - at), at + 1});
-    at = end;
-  }
-  return tokens;
-}
+constexpr std::size_t kIncludeDepthMax = 8;
+constexpr std::size_t kIncludesMax = 10'000;
 
 std::optional<Action> action_of(std::string_view word) {
-  if (word == "pass") return Action::pass;
-  if (word == "drop") return Action::drop;
-  if (word == "steer") return Action::steer;
-  return {};
-}
-
-std::optional<Kind> protocol_of(std::string_view word) {
-  constexpr std::pair<std::string_view, Kind> kWords[] = {
-      {"arp", Kind::arp},    {"ip", Kind::ip},   {"ip6", Kind::ip6},
-      {"udp", Kind::udp},    {"tcp", Kind::tcp}, {"icmp", Kind::icmp},
-      {"icmp6", Kind::icmp6}};
-  for (const auto& [text, kind] : kWords) {
-    if (text == word) return kind;
+  constexpr Action kActions[] = {Action::pass,   Action::drop,
+                                 Action::steer,  Action::reflect,
+                                 Action::mirror, Action::count};
+  for (const Action action : kActions) {
+    if (word == to_string(action)) return action;
   }
   return {};
 }
 
-// Stricter than libpcap, which reads 010.1.1.1 as 10.1.1.1 and 1.2.3 as a net.
-std::optional<Term> host_of(std::string_view word) {
-  const std::string text(word);
-  Term term;
-  if (inet_pton(AF_INET, text.c_str(), term.address.data()) == 1) {
-    term.kind = Kind::dst_host4;
-    return term;
-  }
-  if (inet_pton(AF_INET6, text.c_str(), term.address.data()) == 1) {
-    term.kind = Kind::dst_host6;
-    return term;
-  }
-  return {};
+bool is_name(std::string_view word) {
+  return !word.empty() && word.size() <= 63 &&
+         word.find_first_of("@:/%$\\") == std::string_view::npos;
 }
 
-// No leading zeros: libpcap takes such a number for octal.
-std::optional<Term> port_of(std::string_view word) {
-  if (word.empty() || word.size() > 5) return {};
-  if (word.size() > 1 && word[0] == '0') return {};
-  std::uint32_t number = 0;
-  for (const char c : word) {
-    if (c < '0' || c > '9') return {};
-    number = number * 10 + static_cast<std::uint32_t>(c - '0');
-  }
-  if (number > 65535) return {};
-  Term term;
-  term.kind = Kind::dst_port;
-  term.port = static_cast<std::uint16_t>(number);
-  return term;
-}
+constexpr const char* kNameIs = ": 1 to 63 letters, digits, dots and dashes";
 
-// Reads the tokens of one line from left to right.
-class Line {
+// Fills a list from texts.
+class Lists {
  public:
-  Line(Place place, std::string_view text)
-      : place_(place), tokens_(split(text)), end_(text.size() + 1) {}
+  explicit Lists(Rules::List& list) : list_(list) {}
 
-  [[nodiscard]] bool done() const { return next_ == tokens_.size(); }
-  [[nodiscard]] std::string_view peek() const {
-    return done() ? std::string_view{} : tokens_[next_].text;
-  }
-  [[nodiscard]] std::size_t column() const {
-    return done() ? end_ : tokens_[next_].column;
-  }
-  std::string_view take() {
-    const std::string_view text = peek();
-    if (!done()) ++next_;
-    return text;
-  }
-  [[nodiscard]] Error expected(std::string_view what) const {
-    return refuse(EINVAL, place_, column(),
-                  "Expected " + std::string(what) +
-                      (done() ? std::string(" at the end of the line")
-                              : ", found " + quoted(peek())));
-  }
-  [[nodiscard]] Error unsupported() const {
-    return refuse(EOPNOTSUPP, place_, column(),
-                  quoted(peek()) + " is not supported. " + kSupported);
-  }
-  [[nodiscard]] Error wrong(int code, std::size_t column,
-                            std::string advice) const {
-    return refuse(code, place_, column, std::move(advice));
-  }
+  Result<void> read_text(std::string_view text, std::string_view source);
+  Result<void> read_option(const std::string& expression);
+  Result<void> read_file(const std::string& path);
 
  private:
-  Place place_;
-  std::vector<Token> tokens_;
-  std::size_t end_;
-  std::size_t next_ = 0;
+  // A text that is being read.
+  struct Text {
+    std::string_view rest;
+    Line line;
+    std::uint32_t source;  // Of Rules::source().
+    std::size_t number = 0;
+
+    bool next() {
+      if (rest.empty()) return false;
+      const std::size_t size = std::min(rest.find('\n'), rest.size());
+      line.start(rest.substr(0, size), ++number);
+      rest.remove_prefix(std::min(size + 1, rest.size()));
+      return true;
+    }
+  };
+
+  Text begin(std::string_view text, std::string_view source);
+  Result<void> read_file(const language::TextFile& file,
+                         const std::string& path);
+  Result<void> read_lines(Text& text);
+  Result<void> read_line(Text& text);
+  Result<void> read_rule(Line& line, std::uint32_t source, Action action);
+  Result<void> read_label(Line& line, Rule& rule);
+  Result<void> read_else(Line& line, Rule& rule);
+  Result<void> read_default(Text& text);
+  Result<void> read_fragments(Text& text);
+  Result<void> read_define(Text& text);
+  Result<void> read_include(Text& text);
+  [[nodiscard]] std::string line_of(std::uint32_t source,
+                                    std::size_t number) const;
+
+  Rules::List& list_;
+  std::unordered_map<std::string, std::size_t> labels_;
+  std::vector<FileId> open_;  // Files inside one another; none: no file.
+  std::size_t includes_ = 0;
+  std::string default_at_, fragments_at_;  // Where they are said.
 };
 
-Result<void> read_dst(Line& line, Rule& rule) {
-  const std::string_view what = line.peek();
-  if (what != "host" && what != "port") {
-    return line.expected("'host' or 'port' after 'dst'");
+Result<void> end_of(const Line& line, const char* what) {
+  if (line.done()) return {};
+  return line.expected(std::string("nothing more after ") + what);
+}
+
+Lists::Text Lists::begin(std::string_view text, std::string_view source) {
+  list_.sources.emplace_back(source);
+  // Rules are large: moving them costs more than counting lines.
+  const auto lines = std::ranges::count(text, '\n') + 1;
+  const std::size_t rules = std::min<std::size_t>(
+      list_.rules.size() + static_cast<std::size_t>(lines), Rules::kMax);
+  if (rules > list_.rules.capacity()) list_.rules.reserve(rules);
+  return {text, Line(source),
+          static_cast<std::uint32_t>(list_.sources.size() - 1)};
+}
+
+Result<void> Lists::read_text(std::string_view text, std::string_view source) {
+  Text reading = begin(text, source);
+  return read_lines(reading);
+}
+
+Result<void> Lists::read_lines(Text& text) {
+  while (text.next()) {
+    if (text.line.done()) continue;
+    if (auto done = read_line(text); !done) return done;
   }
-  line.take();
-  if (line.done()) {
-    return line.expected(what == "host" ? "an address" : "a port number");
-  }
-  const auto term =
-      what == "host" ? host_of(line.peek()) : port_of(line.peek());
-  if (!term) {
-    return line.wrong(
-        EINVAL, line.column(),
-        quoted(line.peek()) +
-            (what == "host"
-                 ? " is not an IPv4 or IPv6 address; names are not looked up"
-                 : " is not a port number from 0 to 65535; names and leading "
-                   "zeros are not supported"));
-  }
-  rule.expression += " dst " + std::string(what) + " ";
-  rule.expression += line.take();
-  rule.terms.push_back(*term);
   return {};
 }
 
-Result<void> read_term(Line& line, Rule& rule) {
-  if (line.done() || line.peek() == "else" || line.peek() == "and" ||
-      line.peek() == "&&") {
-    return line.expected("a condition");
-  }
-  if (line.peek() == "dst") {
+Result<void> Lists::read_option(const std::string& expression) {
+  const std::string source = "--steer " + quoted(expression);
+  list_.sources.push_back(source);
+  Line line(source);
+  line.start(expression, 0);
+  return read_rule(line, static_cast<std::uint32_t>(list_.sources.size() - 1),
+                   Action::steer);
+}
+
+Result<void> Lists::read_file(const std::string& path) {
+  const auto file = language::read_file(path);
+  if (!file) return file.error();
+  return read_file(*file, path);
+}
+
+Result<void> Lists::read_file(const language::TextFile& file,
+                              const std::string& path) {
+  Text reading = begin(file.text, path);
+  open_.push_back(file.id);
+  auto done = read_lines(reading);
+  open_.pop_back();
+  return done;
+}
+
+Result<void> Lists::read_line(Text& text) {
+  Line& line = text.line;
+  if (const auto action = action_of(line.peek())) {
     line.take();
-    return read_dst(line, rule);
+    return read_rule(line, text.source, *action);
   }
-  const auto protocol = protocol_of(line.peek());
-  if (!protocol && line.peek() != "all") return line.unsupported();
-  rule.expression += " ";
-  rule.expression += line.take();
-  if (protocol) rule.terms.push_back({*protocol, {}, 0});
+  if (line.peek() == "default") return read_default(text);
+  if (line.peek() == "define") return read_define(text);
+  if (line.peek() == "fragments") return read_fragments(text);
+  if (line.peek() == "include") return read_include(text);
+  return line.expected(
+      "an action (steer, pass, drop, reflect, mirror, count), 'define', "
+      "'include', 'fragments' or 'default'");
+}
+
+// What follows the action.
+Result<void> Lists::read_rule(Line& line, std::uint32_t source, Action action) {
+  if (list_.rules.size() == Rules::kMax) {
+    return line.wrong(
+        E2BIG, line.column(),
+        "A list has at most " + std::to_string(Rules::kMax) + " rules");
+  }
+  Rule& rule = list_.rules.emplace_back();
+  rule.action = action;
+  rule.source = source;
+  rule.line = static_cast<std::uint32_t>(line.number());
+  if (auto done = read_label(line, rule); !done) return done;
+  const std::size_t place = line.place();
+  auto match = language::parse_expression(line, list_.sets);
+  if (!match) return match.error();
+  rule.match = *std::move(match);
+  rule.expression = line.text_since(place);
+  if (rule.expression.empty()) rule.expression = "all";
+  return read_else(line, rule);
+}
+
+Result<void> Lists::read_label(Line& line, Rule& rule) {
+  if (!line.peek().starts_with('@')) return {};
+  const std::string_view label = line.peek().substr(1);
+  if (!is_name(label)) {
+    return line.wrong(EINVAL, line.column(),
+                      quoted(line.peek()) +
+                          " is not a label: @ and 1 to 63 "
+                          "letters, digits, dots and dashes");
+  }
+  const auto [other, fresh] =
+      labels_.try_emplace(std::string(label), list_.rules.size() - 1);
+  if (!fresh) {
+    const Rule& first = list_.rules[other->second];
+    return line.wrong(EINVAL, line.column(),
+                      "The label " + quoted(line.peek()) +
+                          " is already that of " +
+                          line_of(first.source, first.line));
+  }
+  rule.label = label;
+  line.take();
   return {};
 }
 
-// What still can be, while terms are added: one bit per kind of packet.
-enum : unsigned {
-  kArp = 1,
-  kRarp = 2,
-  kTcp4 = 4,
-  kUdp4 = 8,
-  kSctp4 = 16,
-  kIcmp = 32,
-  kOther4 = 64,
-  kTcp6 = 128,
-  kUdp6 = 256,
-  kSctp6 = 512,
-  kIcmp6 = 1024,
-  kOther6 = 2048,
-  kOther = 4096
-};
-constexpr unsigned kIp4 = kTcp4 | kUdp4 | kSctp4 | kIcmp | kOther4;
-constexpr unsigned kIp6 = kTcp6 | kUdp6 | kSctp6 | kIcmp6 | kOther6;
-
-unsigned possible(Kind kind) {
-  switch (kind) {
-    case Kind::arp:
-      return kArp;
-    case Kind::ip:
-      return kIp4;
-    case Kind::ip6:
-      return kIp6;
-    case Kind::udp:
-      return kUdp4 | kUdp6;
-    case Kind::tcp:
-      return kTcp4 | kTcp6;
-    case Kind::icmp:
-      return kIcmp;
-    case Kind::icmp6:
-      return kIcmp6;
-    case Kind::dst_host4:
-      return kIp4 | kArp | kRarp;
-    case Kind::dst_host6:
-      return kIp6;
-    case Kind::dst_port:
-      return kTcp4 | kUdp4 | kSctp4 | kTcp6 | kUdp6 | kSctp6;
-  }
-  return 0;
+std::string Lists::line_of(std::uint32_t source, std::size_t number) const {
+  return list_.sources[source] + " line " + std::to_string(number);
 }
 
-bool can_match(const std::vector<Term>& terms) {
-  unsigned left = kArp | kRarp | kIp4 | kIp6 | kOther;
-  for (const Term& term : terms) {
-    left &= possible(term.kind);
-    for (const Term& other : terms) {
-      if (other.kind != term.kind) continue;
-      if (other.address != term.address || other.port != term.port) {
-        return false;
-      }
-    }
-  }
-  return left != 0;
-}
-
-Result<void> read_expression(Line& line, Rule& rule) {
-  const std::size_t column = line.column();
-  if (!line.done() && line.peek() != "else") {
-    for (;;) {
-      if (auto term = read_term(line, rule); !term) return term.error();
-      if (line.done() || line.peek() == "else") break;
-      if (line.peek() != "and" && line.peek() != "&&") {
-        if (line.peek() == "dst" || line.peek() == "all" ||
-            protocol_of(line.peek())) {
-          return line.expected("'and'");
-        }
-        return line.unsupported();
-      }
-      line.take();
-      rule.expression += " and";
-    }
-  }
-  if (rule.expression.empty()) rule.expression = " all";
-  rule.expression.erase(0, 1);
-  if (!can_match(rule.terms)) {
-    return line.wrong(EINVAL, column,
-                      quoted(rule.expression) + " can match no packet");
-  }
-  return {};
-}
-
-Result<void> read_else(Line& line, Rule& rule) {
+Result<void> Lists::read_else(Line& line, Rule& rule) {
   if (line.done()) return {};
   if (rule.action != Action::steer) {
     return line.wrong(EINVAL, line.column(),
@@ -306,94 +207,136 @@ Result<void> read_else(Line& line, Rule& rule) {
   }
   line.take();
   const auto otherwise = action_of(line.peek());
-  if (!otherwise || *otherwise == Action::steer) {
+  if (otherwise != Action::pass && otherwise != Action::drop) {
     return line.expected("'pass' or 'drop' after 'else'");
   }
   rule.otherwise = *otherwise;
   line.take();
-  if (!line.done()) return line.expected("nothing more after 'else'");
-  return {};
+  return end_of(line, "'else'");
 }
 
-Result<void> read_label(Line& line, Rule& rule) {
-  if (!line.peek().starts_with('@')) return {};
-  const std::string_view label = line.peek().substr(1);
-  if (label.empty() || label.size() > 63 ||
-      label.find_first_of("@:/%") != std::string_view::npos) {
-    return line.wrong(EINVAL, line.column(),
-                      quoted(line.peek()) +
-                          " is not a label: @ and 1 to 63 letters, digits, "
-                          "dots and dashes");
-  }
-  rule.label = label;
+Result<void> Lists::read_default(Text& text) {
+  Line& line = text.line;
+  const std::size_t column = line.column();
   line.take();
+  const auto action = action_of(line.peek());
+  if (!action || !is_final(*action)) {
+    return line.expected(
+        "'pass', 'drop', 'steer' or 'reflect' after 'default'");
+  }
+  line.take();
+  if (auto done = end_of(line, "the default"); !done) return done;
+  if (!default_at_.empty()) {
+    return line.wrong(EINVAL, column,
+                      "The default is already set in " + default_at_);
+  }
+  default_at_ = line_of(text.source, line.number());
+  list_.default_action = *action;
   return {};
 }
 
-// What follows the action.
-Result<void> read_rule(Line& line, Action action, std::vector<Rule>& rules) {
-  if (rules.size() == SLUICE_RULES_MAX) {
-    return line.wrong(
-        E2BIG, line.column(),
-        "A list has at most " + std::to_string(SLUICE_RULES_MAX) + " rules");
+Result<void> Lists::read_fragments(Text& text) {
+  Line& line = text.line;
+  const std::size_t column = line.column();
+  line.take();
+  if (line.peek() != "pass" && line.peek() != "match") {
+    return line.expected("'pass' or 'match' after 'fragments'");
   }
-  Rule rule;
-  rule.action = action;
-  if (auto done = read_label(line, rule); !done) return done;
-  if (auto done = read_expression(line, rule); !done) return done;
-  if (auto done = read_else(line, rule); !done) return done;
-  rules.push_back(std::move(rule));
+  const bool pass = line.take() == "pass";
+  if (auto done = end_of(line, "'fragments'"); !done) return done;
+  if (!fragments_at_.empty()) {
+    return line.wrong(
+        EINVAL, column,
+        "What happens to fragments is already said in " + fragments_at_);
+  }
+  fragments_at_ = line_of(text.source, line.number());
+  list_.fragments_pass = pass;
   return {};
+}
+
+Result<void> Lists::read_define(Text& text) {
+  Line& line = text.line;
+  line.take();
+  if (!is_name(line.peek())) {
+    return line.expected(std::string("the name of a set") + kNameIs);
+  }
+  const std::string name(line.peek());
+  if (list_.sets.contains(name)) {
+    return line.wrong(EINVAL, line.column(),
+                      quoted(name) + " is already defined");
+  }
+  line.take();
+  if (!line.skip("=")) return line.expected("'=' after the name");
+  auto set = language::parse_set(line, [&] { return text.next(); });
+  if (!set) return set.error();
+  list_.sets.emplace(name, *std::move(set));
+  return end_of(line, "'}'");
+}
+
+// The name behind `include`: up to the next space, or in double quotes. Empty
+// if there is none, or if more than a comment follows.
+std::string_view included_name(std::string_view rest) {
+  const bool in_quotes = rest.starts_with('"');
+  if (in_quotes) rest.remove_prefix(1);
+  const auto end = rest.find_first_of(in_quotes ? "\"" : " \t\r#");
+  if (in_quotes && end == rest.npos) return {};
+  const std::string_view name = rest.substr(0, end);
+  if (name.find('\0') != name.npos) return {};
+  rest.remove_prefix(std::min(name.size() + in_quotes, rest.size()));
+  const auto more = rest.find_first_not_of(" \t\r");
+  return more == rest.npos || rest[more] == '#' ? name : std::string_view{};
+}
+
+Result<void> Lists::read_include(Text& text) {
+  Line& line = text.line;
+  const std::size_t column = line.column();
+  line.take();
+  const std::string_view name = included_name(line.rest());
+  if (name.empty()) return line.expected("the name of one file");
+  if (open_.empty()) {
+    return line.wrong(EOPNOTSUPP, column, "Only a file includes others");
+  }
+  if (open_.size() > kIncludeDepthMax || ++includes_ > kIncludesMax) {
+    return line.wrong(E2BIG, column,
+                      "Files are included at most 8 deep, and 10000 in all");
+  }
+  // npos + 1 is 0.
+  const std::string folder(line.source(), 0, line.source().rfind('/') + 1);
+  const std::string path =
+      (name.starts_with('/') ? "" : folder) + std::string(name);
+  const auto file = language::read_file(path);
+  if (!file) {
+    return line.wrong(file.error().code, column, "Cannot read " + quoted(path));
+  }
+  if (std::ranges::find(open_, file->id) != open_.end()) {
+    return line.wrong(ELOOP, column, quoted(path) + " includes itself");
+  }
+  return read_file(*file, path);
 }
 
 }  // namespace
 
-Rules::Rules() = default;
-
 Result<Rules> Rules::parse(std::string_view text, std::string_view source) {
-  Rules rules;
-  std::size_t default_line = 0;
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    const std::size_t size = std::min(text.find('\n'), text.size());
-    Line line({source, number}, text.substr(0, size));
-    text.remove_prefix(std::min(size + 1, text.size()));
-    if (line.done()) continue;
-    const std::size_t column = line.column();
-    const bool is_default = line.peek() == "default";
-    if (is_default) line.take();
-    const auto action = action_of(line.peek());
-    if (!action) {
-      return line.expected(is_default
-                               ? "'steer', 'pass' or 'drop' after 'default'"
-                               : "'steer', 'pass', 'drop' or 'default'");
-    }
-    line.take();
-    if (!is_default) {
-      auto added = read_rule(line, *action, rules.rules_);
-      if (!added) return added.error();
-      continue;
-    }
-    if (!line.done()) return line.expected("nothing more after the default");
-    if (default_line != 0) {
-      return line.wrong(
-          EINVAL, column,
-          "The default is already set in line " + std::to_string(default_line));
-    }
-    default_line = number;
-    rules.default_ = *action;
+  auto list = std::make_shared<List>();
+  if (auto read = Lists(*list).read_text(text, source); !read) {
+    return read.error();
   }
-  return rules;
+  return Rules(std::move(list));
+}
+
+Result<Rules> Rules::load(const std::string& path) {
+  auto list = std::make_shared<List>();
+  if (auto read = Lists(*list).read_file(path); !read) return read.error();
+  return Rules(std::move(list));
 }
 
 Result<Rules> Rules::steer(std::span<const std::string> expressions) {
-  Rules rules;
+  auto list = std::make_shared<List>();
+  Lists lists(*list);
   for (const std::string& expression : expressions) {
-    const std::string source = "--steer " + quoted(expression);
-    Line line({source, 0}, expression);
-    auto added = read_rule(line, Action::steer, rules.rules_);
-    if (!added) return added.error();
+    if (auto read = lists.read_option(expression); !read) return read.error();
   }
-  return rules;
+  return Rules(std::move(list));
 }
 
 }  // namespace sluice

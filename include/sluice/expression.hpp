@@ -36,6 +36,9 @@ struct NumberRange {
   friend auto operator<=>(const NumberRange&, const NumberRange&) = default;
 };
 
+/// The ids of `vlan` without one: not even looked at.
+inline constexpr NumberRange kAnyVlan{0, 4095};
+
 /// One question to a packet, with every qualifier spelled out.
 struct Primitive {
   enum class Kind : std::uint8_t {
