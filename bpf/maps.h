@@ -16,24 +16,31 @@ struct {
   __type(value, __u32);
 } sockets SEC(".maps");
 
-/* One list of rules, in one piece. Never written after it went live. */
-struct rule_list_map {
+/* The two lists: the one in force, and one that is being built. Written by user
+   space alone. */
+struct sluice_hot hot[2] SEC(".data.hot");
+/* Which of them is in force. Read once for each packet, so that no packet sees
+   parts of both. */
+__u32 in_force SEC(".data.hot");
+
+/* The lines of a list. Sizes differ, which is what BPF_F_INNER_MAP is for; user
+   space maps the memory instead of writing element by element. */
+struct image_map {
   __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(map_flags, BPF_F_RDONLY_PROG);
+  __uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
   __uint(max_entries, 1);
   /* By size: clang drops the types that only an inner map names. */
   __uint(key_size, sizeof(__u32));
-  __uint(value_size, sizeof(struct sluice_rule_list));
+  __uint(value_size, sizeof(struct sluice_line));
 };
 
-/* 0 -> the list in force. User space puts another list into the slot; that
-   waits until no packet is looking through the old one. */
+/* 0, 1 -> the image of that list. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-  __uint(max_entries, 1);
+  __uint(max_entries, 2);
   __type(key, __u32);
-  __array(values, struct rule_list_map);
-} rules SEC(".maps");
+  __array(values, struct image_map);
+} images SEC(".maps");
 
 /* enum sluice_verdict -> packets and bytes. Summed by the reader. */
 struct {
@@ -42,11 +49,3 @@ struct {
   __type(key, __u32);
   __type(value, struct sluice_count);
 } verdicts SEC(".maps");
-
-/* sluice_rule.handle, or SLUICE_HANDLE_DEFAULT -> packets and bytes. */
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, SLUICE_HANDLE_DEFAULT + 1);
-  __type(key, __u32);
-  __type(value, struct sluice_count);
-} matches SEC(".maps");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cassert>
 #include <cerrno>
 #include <cstdarg>
@@ -21,6 +22,7 @@
 #include "program_advice.hpp"
 #include "program_owner.hpp"
 #include "steer.skel.h"
+#include "steering/live_list.hpp"
 
 namespace sluice {
 namespace {
@@ -111,8 +113,8 @@ struct Program::State {
   };
   std::unique_ptr<steer_bpf, Unload> program;
   std::uint32_t id = 0;
-  Rules rules;
-  std::vector<std::uint32_t> handles;  // Of each rule.
+  std::optional<steering::LiveList> list;
+  std::uint64_t version = 0;  // Of the list.
   Fd link;
   int ifindex = 0;
 
@@ -120,71 +122,30 @@ struct Program::State {
     return bpf_program__fd(program->progs.sluice_steer);
   }
   [[nodiscard]] int map(const bpf_map* of) const { return bpf_map__fd(of); }
-  [[nodiscard]] std::vector<std::uint32_t> handles_for(const Rules& next) const;
-  [[nodiscard]] Result<void> clear_new(
-      std::span<const std::uint32_t> next) const;
-  [[nodiscard]] Result<void> publish(const sluice_rule_list& list) const;
+  Result<void> publish(steering::LiveList next);
   [[nodiscard]] Result<Count> read(const bpf_map* from,
                                    std::uint32_t index) const;
 };
 
-// A rule keeps the slot of a rule of the same text; the others get slots that
-// the list in force does not count in.
-std::vector<std::uint32_t> Program::State::handles_for(
-    const Rules& next) const {
-  constexpr std::uint32_t kNone = SLUICE_HANDLES_MAX;
-  std::vector<std::uint32_t> chosen(next.size(), kNone);
-  std::array<bool, SLUICE_HANDLES_MAX> busy{};
-  for (const std::uint32_t handle : handles) busy[handle] = true;
-  std::vector<bool> kept(rules.size());
-  for (std::size_t i = 0; i < next.size(); ++i) {
-    for (std::size_t old = 0; old < rules.size(); ++old) {
-      if (kept[old] || rules[old].text() != next[i].text()) continue;
-      kept[old] = true;
-      chosen[i] = handles[old];
-      break;
-    }
+// Beside the list in force, then in its place. Deleting the old one from the map
+// of maps waits for a grace period: after that no packet sees it.
+Result<void> Program::State::publish(steering::LiveList next) {
+  auto& data = *program->data_hot;
+  const __u32 slot = list ? 1 - data.in_force : 0;
+  const int images = bpf_map__fd(program->maps.images);
+  const int fd = next.map();
+  int done = bpf_map_update_elem(images, &slot, &fd, BPF_ANY);
+  if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "images");
+  data.hot[slot] = next.hot();
+  data.hot[slot].version = ++version;
+  std::atomic_ref(data.in_force).store(slot, std::memory_order_release);
+  if (list) {
+    const __u32 old = 1 - slot;
+    done = bpf_map_delete_elem(images, &old);
+    if (done != 0) return failed(done, "bpf(MAP_DELETE_ELEM)", "images");
+    next.carry_over(*list);
   }
-  std::uint32_t free = 0;
-  for (std::uint32_t& handle : chosen) {
-    if (handle != kNone) continue;
-    while (busy[free]) ++free;
-    handle = free++;
-  }
-  return chosen;
-}
-
-// Before the list goes live: nobody counts in these slots yet.
-Result<void> Program::State::clear_new(
-    std::span<const std::uint32_t> next) const {
-  const std::vector<sluice_count> zero(
-      static_cast<std::size_t>(libbpf_num_possible_cpus()));
-  for (const std::uint32_t handle : next) {
-    if (std::ranges::find(handles, handle) != handles.end()) continue;
-    const int done = bpf_map_update_elem(map(program->maps.matches), &handle,
-                                         zero.data(), BPF_ANY);
-    if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "matches");
-  }
-  return {};
-}
-
-Result<void> Program::State::publish(const sluice_rule_list& list) const {
-  bpf_map_create_opts options{};
-  options.sz = sizeof options;
-  options.map_flags = BPF_F_RDONLY_PROG;
-  const Fd inner(bpf_map_create(BPF_MAP_TYPE_ARRAY, "sluice_rules",
-                                sizeof(__u32), sizeof list, 1, &options));
-  if (!inner) {
-    return Error::last("bpf(MAP_CREATE)", "sluice_rules",
-                       errno == EPERM ? permission_advice() : "");
-  }
-  const __u32 first = 0;
-  int done = bpf_map_update_elem(inner.get(), &first, &list, BPF_ANY);
-  if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "sluice_rules");
-  const int fd = inner.get();
-  // Waits for a grace period: on return no packet sees the old list.
-  done = bpf_map_update_elem(map(program->maps.rules), &first, &fd, BPF_ANY);
-  if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "rules");
+  list.emplace(std::move(next));
   return {};
 }
 
@@ -271,20 +232,12 @@ std::optional<AttachMode> Program::attached() const {
 }
 
 Result<void> Program::set_rules(const Rules& rules) {
-  const auto handles = state_->handles_for(rules);
-  if (auto done = state_->clear_new(handles); !done) return done;
-  sluice_rule_list list = rules.compiled();
-  for (std::size_t i = 0; i < handles.size(); ++i) {
-    list.rules[i].handle = handles[i];
-  }
-  Rules copy = rules;
-  if (auto done = state_->publish(list); !done) return done;
-  state_->rules = std::move(copy);
-  state_->handles = handles;
-  return {};
+  auto next = steering::LiveList::make(rules);
+  if (!next) return next.error();
+  return state_->publish(std::move(*next));
 }
 
-const Rules& Program::rules() const noexcept { return state_->rules; }
+const Rules& Program::rules() const noexcept { return state_->list->rules(); }
 
 Result<void> Program::set_socket(std::uint32_t queue, int fd) {
   const int done = bpf_map_update_elem(
@@ -311,20 +264,19 @@ Result<Counts> Program::counts() const {
   Count* const verdicts[SLUICE_VERDICTS] = {
       &counts.verdicts.passed, &counts.verdicts.dropped,
       &counts.verdicts.steered, &counts.verdicts.passed_no_socket,
-      &counts.verdicts.dropped_no_socket};
+      &counts.verdicts.dropped_no_socket, &counts.verdicts.reflected};
   for (std::uint32_t i = 0; i < SLUICE_VERDICTS; ++i) {
     auto count = state_->read(maps.verdicts, i);
     if (!count) return count.error();
     *verdicts[i] = *count;
   }
-  for (const std::uint32_t handle : state_->handles) {
-    auto count = state_->read(maps.matches, handle);
-    if (!count) return count.error();
-    counts.rules.push_back(*count);
+  const steering::LiveList& list = *state_->list;
+  counts.rules.reserve(list.rules().size());
+  for (std::size_t i = 0; i < list.rules().size(); ++i) {
+    counts.rules.push_back(list.count(i));
   }
-  auto unmatched = state_->read(maps.matches, SLUICE_HANDLE_DEFAULT);
-  if (!unmatched) return unmatched.error();
-  counts.unmatched = *unmatched;
+  counts.unmatched = list.unmatched();
+  counts.fragments = list.fragments();
   return counts;
 }
 
@@ -343,6 +295,7 @@ Result<Action> Program::run_on(std::span<const std::byte> packet) const {
   if (options.retval == XDP_PASS) return Action::pass;
   if (options.retval == XDP_DROP) return Action::drop;
   if (options.retval == XDP_REDIRECT) return Action::steer;
+  if (options.retval == XDP_TX) return Action::reflect;
   return failed(EPROTO, "bpf(PROG_TEST_RUN)",
                 "verdict " + std::to_string(options.retval));
 }

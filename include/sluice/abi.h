@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the XDP program and user space agree on. Both compile this file: plain
    C11, fixed-width fields, no implicit padding, sizes asserted here once. The
-   fields of a packet stay in network order and say so in their type.
-
-   Rules: one list, looked through from the top, first match wins. A rule
-   matches a packet that has all the facts it needs, and the address and the
-   port it names. */
+   fields of a packet stay in network order and say so in their type. */
 #pragma once
 
 #include <linux/types.h>
@@ -18,22 +14,18 @@
 #endif
 
 /* Of this file. The owner of a running program may be another version. */
-#define SLUICE_ABI_VERSION 1
+#define SLUICE_ABI_VERSION 2
 /* Most queues of one interface that can be steered to. */
 #define SLUICE_QUEUES_MAX 64
-/* Most rules in a list. */
-#define SLUICE_RULES_MAX 64
-/* Counter slots of rules: twice the rules, so that a new list never takes a
-   slot that the list it replaces still counts in. */
-#define SLUICE_HANDLES_MAX 128
-/* Counter slot of the packets that no rule matched. */
-#define SLUICE_HANDLE_DEFAULT 128
 
 /* What to do with a packet. */
 enum sluice_action {
-  SLUICE_PASS = 0,  /* To the Linux stack. */
-  SLUICE_DROP = 1,  /* Nowhere. */
-  SLUICE_STEER = 2, /* To the socket of the queue it arrived on. */
+  SLUICE_PASS = 0,    /* To the Linux stack. */
+  SLUICE_DROP = 1,    /* Nowhere. */
+  SLUICE_STEER = 2,   /* To the socket of the queue it arrived on. */
+  SLUICE_REFLECT = 3, /* Back where it came from, both sides swapped. */
+  SLUICE_MIRROR = 4,  /* Its first bytes to user space, and on to the next. */
+  SLUICE_COUNT = 5,   /* Counted, and on to the next rule. */
 };
 
 /* What became of a packet: index of the verdict counters. */
@@ -43,43 +35,192 @@ enum sluice_verdict {
   SLUICE_STEERED = 2,
   SLUICE_PASSED_NO_SOCKET = 3,  /* Was to be steered; the queue has none. */
   SLUICE_DROPPED_NO_SOCKET = 4, /* The same, under `else drop`. */
-  SLUICE_VERDICTS = 5,
+  SLUICE_REFLECTED = 5,
+  SLUICE_VERDICTS = 6,
 };
 
-/* What a packet is seen to be: bits of sluice_rule.need. A fact that would
-   have to be read behind the end of the packet is not there. */
-#define SLUICE_IS_ARP (1u << 0)
-#define SLUICE_IS_IP (1u << 1)
-#define SLUICE_IS_IP6 (1u << 2)
-#define SLUICE_IS_UDP (1u << 3)
-#define SLUICE_IS_TCP (1u << 4)
-#define SLUICE_IS_ICMP (1u << 5)
-#define SLUICE_IS_ICMP6 (1u << 6)
-#define SLUICE_HAS_DST4 (1u << 7)     /* IPv4, or target of ARP and RARP. */
-#define SLUICE_HAS_DST6 (1u << 8)     /* IPv6. */
-#define SLUICE_HAS_DST_PORT (1u << 9) /* TCP, UDP or SCTP, at its place. */
+/* --- What the program sees of a packet ------------------------------------
 
-/* One rule. */
-struct sluice_rule {
-  __u32 need;      /* SLUICE_IS_*, SLUICE_HAS_*: all of them. 0: any packet. */
-  __u8 dst[16];    /* With SLUICE_HAS_DST4 (first 4 bytes) or _DST6; else 0. */
-  __be16 dst_port; /* With SLUICE_HAS_DST_PORT; else 0. */
-  __u8 action;     /* enum sluice_action. */
-  __u8 otherwise;  /* Steer, but no socket: SLUICE_PASS or SLUICE_DROP. */
-  __u32 handle;    /* Counter slot, < SLUICE_HANDLES_MAX. */
-  __u32 reserved;  /* 0. */
-};
-SLUICE_ASSERT_SIZE(struct sluice_rule, 32);
+   Two small numbers say how a packet is built and how much of it is there;
+   the values of its fields come beside them. Between them the numbers decide
+   which questions of libpcap's language have an answer.
 
-/* A whole list. Replaced as one, so that no packet sees half of it. */
-struct sluice_rule_list {
-  __u32 version;        /* SLUICE_ABI_VERSION. */
-  __u32 count;          /* Rules in use, <= SLUICE_RULES_MAX. */
-  __u32 default_action; /* enum sluice_action, when no rule matches. */
-  __u32 reserved;       /* 0. */
-  struct sluice_rule rules[SLUICE_RULES_MAX];
+   Kind: tags, what is behind them, and how far that reaches.
+   kind = 16 * link + level. */
+#define SLUICE_KINDS 2048
+#define SLUICE_LINK_OTHER 0
+#define SLUICE_LINK_IP 1
+#define SLUICE_LINK_IP6 2
+#define SLUICE_LINK_ARP 3
+#define SLUICE_LINK_RARP 4
+#define SLUICE_LINK_CUT 5 /* Tagged; ends before the EtherType behind. */
+#define SLUICE_TAG_CUT 6  /* Tagged; ends before the tag's id. */
+/* Plus, for one tag of type a, and two of types a and b, where 0, 1, 2 are
+   0x8100, 0x88a8, 0x9100. Tags further in are SLUICE_LINK_OTHER. */
+#define SLUICE_LINK_TAG1(a) (8 + 8 * (a))
+#define SLUICE_LINK_TAG2(a, b) (32 + 8 * (3 * (a) + (b)))
+#define SLUICE_LINKS 104
+/* Levels: the last of these that is wholly there, counted from 1. Each needs
+   so many bytes behind the EtherType.
+     ip:   protocol 10, source 16, destination 20.
+     ip6:  next header 7, then source and destination word by word: 12, 16, 20,
+           24, 28, 32, 36, 40.
+     arp, rarp: sender 18, target 28. */
+#define SLUICE_IP_PROTOCOL 1
+#define SLUICE_IP_SOURCE 2
+#define SLUICE_IP_DESTINATION 3
+#define SLUICE_IP6_NEXT 1
+#define SLUICE_IP6_SOURCE 5
+#define SLUICE_IP6_DESTINATION 9
+#define SLUICE_ARP_SENDER 1
+#define SLUICE_ARP_TARGET 2
+
+/* Proto: the protocol number p and how much of its header is there.
+   ip:  reach 0..4: less than 1, 1, 2, 4 and 14 bytes behind the header. Not
+        the first fragment: `later` is 1.
+   ip6: reach 0..3: less than 1, 1, 2 and 4 bytes behind the fixed header.
+        Behind a fragment header p is the next one's. */
+#define SLUICE_PROTOS 4096
+#define SLUICE_PROTO4(p, later, reach) (((p) * 2 + (later)) * 5 + (reach))
+#define SLUICE_PROTO6(p, reach) (2560 + (p) * 4 + (reach))
+#define SLUICE_PROTO6_FRAGMENT(p) (3584 + (p))
+#define SLUICE_PROTO_NONE 3840
+
+/* Fields with values. */
+enum sluice_field {
+  SLUICE_SOURCE = 0,
+  SLUICE_DESTINATION = 1,
+  SLUICE_SOURCE_PORT = 2,
+  SLUICE_DESTINATION_PORT = 3,
+  SLUICE_DETAIL = 4, /* TCP: flags. ICMP, ICMPv6: type << 8 | code. */
+  SLUICE_VLAN0 = 5,  /* Id of the outer tag. */
+  SLUICE_VLAN1 = 6,
+  SLUICE_ETHER_TYPE = 7, /* Behind the tags. */
+  SLUICE_FIELDS = 8,
 };
-SLUICE_ASSERT_SIZE(struct sluice_rule_list, 16 + 32 * SLUICE_RULES_MAX);
+
+/* --- A list of rules, ready to be looked up ---------------------------------
+
+   All but the small `sluice_hot` lies in one array of lines: the image. Parts
+   name each other by index of line; line 0 is all zero. */
+struct sluice_line {
+  __u64 word[8];
+};
+SLUICE_ASSERT_SIZE(struct sluice_line, 64);
+
+/* A way from a value to its class: a reference to a node or a leaf. Values are
+   taken in chunks of 16 bits, the highest first. */
+#define SLUICE_LEAF (1u << 31)   /* The rest is the line of a class record. */
+#define SLUICE_DIRECT (1u << 30) /* 16 lines: 256 references, by a byte. */
+#define SLUICE_REF 0x3fffffffu
+/* Ten intervals of a chunk, or of its low byte: the first whose `last` is not
+   less than the value. */
+struct sluice_node {
+  __u32 ref[10];
+  __u16 last[9]; /* The tenth's is the largest there is. */
+  __u16 reserved[3];
+};
+SLUICE_ASSERT_SIZE(struct sluice_node, 64);
+
+/* The bit vector of a class: a bit for each of the 4096 clauses of a bank, in
+   64 words, of which only those are stored that are neither empty nor full.
+   A class has one record for each bank, in a row. */
+#define SLUICE_BANK 4096
+#define SLUICE_BANKS_MAX 8
+struct sluice_record {
+  __u64 any;      /* Words that are not empty. */
+  __u64 mixed;    /* Words that are neither empty nor full. */
+  __u32 overflow; /* Line of the sixth mixed word and those that follow. */
+  __u32 reserved;
+  __u64 words[5];
+};
+SLUICE_ASSERT_SIZE(struct sluice_record, 64);
+
+/* What a class of kinds and a class of protos come to together. */
+struct sluice_pair {
+  __u32 record; /* Line of their class record. */
+  __u32 tables; /* Bit by exact table: whose rules may match. */
+};
+
+/* What to do, and by which rule. */
+#define SLUICE_RULE_MASK 0x0fffffffu
+#define SLUICE_RULE_ACTION(decision) ((decision) >> 28 & 7)
+#define SLUICE_RULE_ELSE_DROP (1u << 31)
+struct sluice_decision {
+  __u32 decision; /* Rule, action, otherwise. The rule orders them. */
+  __u32 slot;     /* Of its counter. */
+};
+
+/* The fields of a packet in one place: key of the exact tables. */
+struct sluice_key {
+  __u64 source[2]; /* Host order; IPv4: the first 32 bits. */
+  __u64 destination[2];
+  __u16 vlan[2];
+  __u16 destination_port;
+  __u16 source_port;
+};
+SLUICE_ASSERT_SIZE(struct sluice_key, 40);
+
+/* A table of rules that name exact values, or prefixes of one length, of the
+   same fields. Open addressing: entries stand in the order of their hashes, at
+   most SLUICE_PROBES lines from the one that the hash names. */
+#define SLUICE_TABLES_MAX 32
+#define SLUICE_PROBES 32
+struct sluice_table {
+  struct sluice_key mask;
+  __u32 base;  /* Line of the first entry. */
+  __u32 size;  /* Entries that a hash may name. */
+  __u32 flows; /* 1: entries count themselves, as each names a whole flow. */
+  __u32 reserved[3];
+};
+SLUICE_ASSERT_SIZE(struct sluice_table, 64);
+
+struct sluice_entry {
+  struct sluice_key key; /* Under the mask. */
+  __u32 decision;        /* All ones: empty. */
+  __u32 slot_or_last;    /* Or last hit, in units of 2^24 ns. */
+  __u64 packets;         /* Of flows; added to atomically. */
+  __u64 bytes;
+};
+SLUICE_ASSERT_SIZE(struct sluice_entry, 64);
+#define SLUICE_EMPTY 0xffffffffu
+
+/* One counter of one CPU; two to a line. */
+struct sluice_counter {
+  __u64 packets;
+  __u64 bytes;    /* On the wire, without FCS. */
+  __u64 last_hit; /* CLOCK_MONOTONIC, coarse, in ns; 0: never. */
+  __u64 reserved;
+};
+SLUICE_ASSERT_SIZE(struct sluice_counter, 32);
+
+/* What is read for each packet, in direct reach of the program. There are two,
+   for the list in force and the one that is being built. */
+#define SLUICE_HOT_LINES 512
+struct sluice_hot {
+  __u64 version;          /* Of the list; each is one more. */
+  __u64 hash[5];          /* Odd, random: multipliers of the key's words. */
+  __u32 fields;           /* Bit by enum sluice_field: some rule asks for it. */
+  __u32 pass_fragments;   /* 1: fragments pass before the rules are asked. */
+  __u32 banks;            /* Of clauses, and... */
+  __u32 observers;        /* ...those at their end which count and mirror. */
+  __u32 root4[2];         /* References: of source, destination. */
+  __u32 root6[2];         /* The same for IPv6. */
+  __u32 root[SLUICE_FIELDS]; /* Of the others. */
+  __u32 none[SLUICE_FIELDS]; /* Class record where a field is not there. */
+  __u32 pairs;            /* Line: struct sluice_pair, by kind and proto. */
+  __u32 proto_classes;    /* Pairs of one class of kinds. */
+  __u32 clauses;          /* Line: struct sluice_decision of each clause. */
+  __u32 tables;           /* Line: struct sluice_table of each table. */
+  __u32 counters;         /* Line: counters of the first CPU. */
+  __u32 counter_lines;    /* Of one CPU. */
+  struct sluice_decision otherwise; /* When no rule matches. */
+  __u32 fragment_slot;
+  __u32 reserved;
+  __u16 kind_class[SLUICE_KINDS];
+  __u16 proto_class[SLUICE_PROTOS];
+  struct sluice_line lines[SLUICE_HOT_LINES]; /* The first of the image. */
+};
 
 /* One counter of one CPU. */
 struct sluice_count {

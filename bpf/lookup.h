@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* decide(): the first rule of the list in force that a packet matches.
+
+   Each field of the packet is looked up on its own and comes to a class; a
+   class is the set of clauses that its values allow, a bit vector; what is in
+   all of them matches. Vectors are compressed to the few words of 64 clauses
+   that are neither empty nor full, so that mostly one cache line is read for a
+   field, and few words are left when all fields have been asked. Rules that
+   name exact values are in hash tables of one cache line per rule instead.
+   Why, and against what it was measured: docs/steering.md. */
+#pragma once
+
+#include "maps.h"
+#include "parse.h"
+
+#define SLUICE_NO_RULE 0xffffffffu
+
+/* The look-up of one packet: handed from function to function. */
+struct lookup {
+  struct facts facts;
+  __u32 active; /* Which of the two lists. */
+  __u32 records[1 + SLUICE_FIELDS]; /* Class records; 0: no rule asks. */
+  __u32 tables;                     /* Bits: exact tables to ask. */
+  __u32 best;                       /* Decision of the first match so far. */
+  __u32 slot;                       /* Of its counter; none for a flow. */
+  __u32 flow;                       /* Line of the entry; 0: not a flow. */
+};
+
+static __always_inline const struct sluice_hot* hot_list(__u32 active) {
+  return &hot[active & 1];
+}
+
+/* A line of the image that the program writes. An index from the image itself
+   is never out of it. */
+static __always_inline void* writable_line_at(__u32 active, __u32 index) {
+  void* image = bpf_map_lookup_elem(&images, &active);
+  if (!image) return 0;
+  return bpf_map_lookup_elem(image, &index);
+}
+
+/* A line of the image. The first ones are in direct reach as well: all there
+   is of a short list, and what is read most of a long one. */
+static __always_inline const void* line_at(__u32 active, __u32 index) {
+  if (index < SLUICE_HOT_LINES) {
+    return &hot_list(active)->lines[index % SLUICE_HOT_LINES];
+  }
+  return writable_line_at(active, index);
+}
+
+static __always_inline __u32 popcount(__u64 bits) {
+  return (__u32)__builtin_popcountll(bits);
+}
+
+/* One step down: from a node, by the value of a chunk or its low byte. The many
+   functions here are global, so that the verifier looks at each of them once,
+   and not at every way through all of them. */
+static __always_inline __u32 next_of(const struct sluice_node* node,
+                                     __u32 value) {
+  __u32 rank = 0;
+#pragma unroll
+  for (int i = 0; i < 9; ++i) rank += (node->last[i] - value) >> 31;
+  return node->ref[rank & 15];
+}
+
+__noinline __u32 descend(__u32 active, __u32 ref, __u32 value) {
+  const struct sluice_node* node = line_at(active, ref & SLUICE_REF);
+  return node ? next_of(node, value) : 0;
+}
+
+__noinline __u32 descend_direct(__u32 active, __u32 ref, __u32 byte) {
+  const __u32* refs = line_at(active, (ref & SLUICE_REF) + byte / 16);
+  return refs ? refs[byte & 15] : 0;
+}
+
+/* The class of a value: of `high` and then `low`, as far as it is needed. */
+__noinline __u32 classify(__u32 active, __u32 ref, __u64 high, __u64 low) {
+  __u32 half = 0; /* The high byte of the chunk is used up. */
+  for (int i = 0; i < 16; ++i) {
+    if (ref & SLUICE_LEAF) break;
+    const __u32 chunk = (__u32)(high >> 48);
+    if (ref & SLUICE_DIRECT) {
+      ref = descend_direct(active, ref, half ? chunk & 255 : chunk >> 8);
+      half = !half;
+    } else {
+      ref = descend(active, ref, half ? chunk & 255 : chunk);
+      half = 0;
+    }
+    if (!half) {
+      high = high << 16 | low >> 48;
+      low <<= 16;
+    }
+  }
+  return ref & ~SLUICE_LEAF;
+}
+
+/* The same of a value of 16 bits, which is mostly one step away. */
+static __always_inline __u32 classify16(__u32 active, __u32 ref,
+                                        __u32 value) {
+  if (ref < SLUICE_HOT_LINES) {
+    const struct sluice_line* line = &hot_list(active)->lines[ref];
+    return next_of((const void*)line, value) & ~SLUICE_LEAF;
+  }
+  return classify(active, ref, (__u64)value << 48, 0);
+}
+
+/* --- Exact tables ---------------------------------------------------------- */
+
+/* Keeps what an entry says, if its rule is the first match so far. Says whether
+   the search is at its end: the key was found, or an empty entry. */
+__noinline int ask_entry(struct lookup* lookup, const struct sluice_key* key,
+                         __u32 at, __u32 flows) {
+  if (!lookup || !key) return 1;
+  const struct sluice_entry* entry = line_at(lookup->active, at);
+  if (!entry) return 1;
+  const __u64* a = (const void*)&entry->key;
+  const __u64* b = (const void*)key;
+  const __u32 decision = entry->decision;
+  if ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) |
+      (a[4] ^ b[4])) {
+    return decision == SLUICE_EMPTY;
+  }
+  if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
+    lookup->best = decision;
+    lookup->flow = flows ? at : 0;
+    lookup->slot = entry->slot_or_last;
+  }
+  return 1;
+}
+
+__noinline int ask_table(struct lookup* lookup, __u32 number) {
+  if (!lookup) return 0;
+  const __u32 active = lookup->active;
+  const struct sluice_hot* list = hot_list(active);
+  const struct sluice_table* table = line_at(active, list->tables + number);
+  if (!table) return 0;
+  struct sluice_key key;
+  __u64* to = (void*)&key;
+  const __u64* from = (const void*)&lookup->facts.key;
+  const __u64* mask = (const void*)&table->mask;
+  __u64 hash = 0;
+#pragma unroll
+  for (int i = 0; i < 5; ++i) {
+    to[i] = from[i] & mask[i];
+    hash += (i == 4 ? to[i] ^ to[i] >> 32 : to[i]) * list->hash[i];
+  }
+  const __u32 at = table->base + (__u32)((hash >> 32) * table->size >> 32);
+  const __u32 flows = table->flows;
+  for (__u32 i = 0; i < SLUICE_PROBES; ++i) {
+    if (ask_entry(lookup, &key, at + i, flows)) return 0;
+  }
+  return 0;
+}
+
+/* --- Bit vectors ----------------------------------------------------------- */
+
+/* Number of the lowest bit. Mostly the lowest of all, which is cheap. */
+static __always_inline __u32 lowest(__u64 bits) {
+  return bits & 1 ? 0 : popcount((bits & -bits) - 1);
+}
+
+/* The clauses of a word that a field's class allows. */
+static __always_inline __u64 clauses_of(__u32 active, __u32 line, __u64 bit) {
+  const struct sluice_record* record = line_at(active, line);
+  if (!record) return 0;
+  if (!(record->mixed & bit)) return ~0ull;
+  const __u32 rank = popcount(record->mixed & (bit - 1));
+  if (rank < 5) return record->words[rank];
+  const __u64* words = line_at(active, record->overflow + (rank - 5) / 8);
+  return words ? words[(rank - 5) & 7] : 0;
+}
+
+/* Clauses of a word stand in the order of their rules: the first is the best
+   of the word. */
+static __always_inline void take_first(struct lookup* lookup, __u32 bank,
+                                       __u32 word, __u64 clauses) {
+  const struct sluice_hot* list = hot_list(lookup->active);
+  const __u32 clause = bank * SLUICE_BANK + word * 64 +
+                       lowest(clauses);
+  const struct sluice_decision* found =
+      line_at(lookup->active, list->clauses + clause / 8);
+  if (!found) return;
+  const __u32 decision = found[clause & 7].decision;
+  if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
+    lookup->best = decision;
+    lookup->slot = found[clause & 7].slot;
+    lookup->flow = 0;
+  }
+}
+
+#define SLUICE_RECORDS (1 + SLUICE_FIELDS)
+
+/* Which clauses of a word do all fields allow. */
+__noinline int ask_word(struct lookup* lookup, __u32 bank, __u64 bit) {
+  if (!lookup) return 0;
+  __u64 clauses = ~0ull;
+#pragma unroll
+  for (int i = 0; i < SLUICE_RECORDS; ++i) {
+    const __u32 line = lookup->records[i];
+    if (line) clauses &= clauses_of(lookup->active, line + bank, bit);
+  }
+  if (clauses) take_first(lookup, bank, lowest(bit), clauses);
+  return 0;
+}
+
+/* Asks a bank: which words do all fields allow something of, and of each such
+   word, which clauses do all fields allow. */
+__noinline int ask_bank(struct lookup* lookup, __u32 bank) {
+  if (!lookup) return 0;
+  const __u32 active = lookup->active;
+  __u64 mixed[SLUICE_RECORDS];
+  __u64 first[SLUICE_RECORDS]; /* The first mixed word: often the only one. */
+  __u64 words = ~0ull;
+#pragma unroll
+  for (int i = 0; i < SLUICE_RECORDS; ++i) {
+    mixed[i] = 0;
+    first[i] = 0;
+    if (lookup->records[i]) {
+      const struct sluice_record* record =
+          line_at(active, lookup->records[i] + bank);
+      if (!record) return 0;
+      words &= record->any;
+      mixed[i] = record->mixed;
+      first[i] = record->words[0];
+    }
+  }
+  /* The first word, if it is the first mixed one of every field: in a list of
+     64 clauses it always is. */
+  const __u64 bit = words & -words;
+  __u64 clauses = words ? ~0ull : 0;
+  __u64 before = 0;
+#pragma unroll
+  for (int i = 0; i < SLUICE_RECORDS; ++i) {
+    const __u64 is_mixed = mixed[i] & bit;
+    clauses &= first[i] | (__u64)((__s64)(is_mixed - 1) >> 63);
+    before |= mixed[i] & (bit - 1);
+  }
+  if (!before) {
+    if (clauses) take_first(lookup, bank, lowest(bit), clauses);
+    words &= ~bit;
+  }
+  for (int i = 0; i < 64 && words; ++i) {
+    ask_word(lookup, bank, words & -words);
+    words &= words - 1;
+  }
+  return 0;
+}
+
+/* --- All of it ------------------------------------------------------------- */
+
+static __always_inline void find_records(struct lookup* lookup,
+                                         const struct sluice_hot* list) {
+  const struct facts* facts = &lookup->facts;
+  const __u32 active = lookup->active;
+  const __u32 asked = list->fields;
+  const __u32 have = facts->have;
+#define SLUICE_CLASS(field, found)                         \
+  if (asked & SLUICE_HAVE(field)) {                        \
+    lookup->records[1 + (field)] =                         \
+        have & SLUICE_HAVE(field) ? (found) : list->none[field]; \
+  }
+#define SLUICE_CLASS16(field, value) \
+  SLUICE_CLASS(field, classify16(active, list->root[field], value))
+#define SLUICE_CLASS_ADDRESS(field, words)                              \
+  SLUICE_CLASS(field, classify(active, facts->is_ip6 ? list->root6[field] \
+                                                     : list->root4[field], \
+                               (words)[0], (words)[1]))
+  SLUICE_CLASS_ADDRESS(SLUICE_SOURCE, facts->key.source);
+  SLUICE_CLASS_ADDRESS(SLUICE_DESTINATION, facts->key.destination);
+  SLUICE_CLASS16(SLUICE_SOURCE_PORT, facts->key.source_port);
+  SLUICE_CLASS16(SLUICE_DESTINATION_PORT, facts->key.destination_port);
+  SLUICE_CLASS16(SLUICE_DETAIL, facts->detail);
+  SLUICE_CLASS16(SLUICE_VLAN0, facts->key.vlan[0]);
+  SLUICE_CLASS16(SLUICE_VLAN1, facts->key.vlan[1]);
+  SLUICE_CLASS16(SLUICE_ETHER_TYPE, facts->ether_type);
+#undef SLUICE_CLASS_ADDRESS
+#undef SLUICE_CLASS16
+#undef SLUICE_CLASS
+}
+
+/* REQUIRES: lookup->facts and lookup->active are set, the rest is zero. */
+static __always_inline void decide(struct lookup* lookup) {
+  const struct sluice_hot* list = hot_list(lookup->active);
+  lookup->best = SLUICE_NO_RULE;
+  lookup->flow = 0;
+  const __u32 kind = list->kind_class[lookup->facts.kind % SLUICE_KINDS];
+  const __u32 proto = list->proto_class[lookup->facts.proto % SLUICE_PROTOS];
+  const __u32 pair = kind * list->proto_classes + proto;
+  const struct sluice_pair* pairs =
+      line_at(lookup->active, list->pairs + pair / 8);
+  if (!pairs) return;
+  lookup->records[0] = pairs[pair & 7].record;
+  lookup->tables = pairs[pair & 7].tables;
+  for (__u32 i = 0; i < SLUICE_TABLES_MAX && lookup->tables >> i; ++i) {
+    if (lookup->tables >> i & 1) ask_table(lookup, i);
+  }
+  if (list->banks == 0) return;
+  find_records(lookup, list);
+  for (__u32 bank = 0; bank < SLUICE_BANKS_MAX && bank < list->banks; ++bank) {
+    ask_bank(lookup, bank);
+  }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Image: a list of rules, laid out as the XDP program looks it up.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <sluice/abi.h>
+#include <sluice/result.hpp>
+#include <sluice/rules.hpp>
+#include <span>
+#include <vector>
+
+namespace sluice::steering {
+
+class Image {
+ public:
+  static constexpr std::uint32_t kNoSlot = 0xffffffff;
+
+  // Errors: E2BIG, with the rule that is one too many or too complicated.
+  static Result<Image> build(const Rules& rules, unsigned cpus);
+
+  // Lines of the whole image.
+  [[nodiscard]] std::uint32_t lines() const { return lines_; }
+  // Fills an image that is all zero. REQUIRES: lines.size() == this->lines().
+  void write(std::span<sluice_line> lines) const;
+
+  // All but the version.
+  [[nodiscard]] const sluice_hot& hot() const { return *hot_; }
+  // The rule's counter, or kNoSlot: it counts in flows() alone.
+  [[nodiscard]] std::uint32_t slot_of(std::size_t rule) const {
+    return slots_[rule];
+  }
+  // Entries that count for themselves: rule and line, by rule.
+  struct Flow {
+    std::uint32_t rule;
+    std::uint32_t line;
+  };
+  [[nodiscard]] std::span<const Flow> flows() const { return flows_; }
+
+ private:
+  friend class ImageBuilder;
+  struct Entry {
+    std::uint32_t line;
+    sluice_entry entry;
+  };
+
+  std::unique_ptr<sluice_hot> hot_ = std::make_unique<sluice_hot>();
+  std::vector<sluice_line> small_;  // Lines 0 and on: all but these:
+  std::vector<Entry> entries_;
+  std::vector<Flow> flows_;
+  std::vector<std::uint32_t> slots_;
+  std::uint32_t lines_ = 0;
+};
+
+}  // namespace sluice::steering

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "live_list.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "../program_advice.hpp"
+
+namespace sluice::steering {
+namespace {
+
+unsigned cpus() { return static_cast<unsigned>(libbpf_num_possible_cpus()); }
+
+// The program adds meanwhile, on another CPU; each word is whole.
+std::uint64_t load(const __u64& word) {
+  return std::atomic_ref(const_cast<__u64&>(word))
+      .load(std::memory_order_relaxed);
+}
+
+void add(RuleCount& to, const RuleCount& from) {
+  to.packets += from.packets;
+  to.bytes += from.bytes;
+  to.last_hit = std::max(to.last_hit, from.last_hit);
+}
+
+// What makes two rules of two lists the same.
+std::string identity(const Rule& rule) {
+  return rule.label.empty() ? rule.text() : "@" + rule.label;
+}
+
+}  // namespace
+
+LiveList::LiveList(const Rules& rules, Image image, Fd map, Mapping memory)
+    : rules_(rules),
+      image_(std::move(image)),
+      map_(std::move(map)),
+      memory_(std::move(memory)) {}
+
+Result<LiveList> LiveList::make(const Rules& rules) {
+  auto image = Image::build(rules, cpus());
+  if (!image) return image.error();
+  bpf_map_create_opts options{};
+  options.sz = sizeof options;
+  options.map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE;
+  const std::uint32_t lines = image->lines();
+  Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "sluice_rules", sizeof(__u32),
+                        sizeof(sluice_line), lines, &options));
+  if (!map) {
+    return Error::last("bpf(MAP_CREATE)",
+                       std::to_string(lines) + " lines of 64 bytes",
+                       errno == EPERM ? permission_advice() : "");
+  }
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t bytes = std::size_t{lines} * sizeof(sluice_line);
+  auto memory = Mapping::shared(map.get(), (bytes + page - 1) / page * page, 0,
+                                "rules");
+  if (!memory) return memory.error();
+  image->write(
+      {reinterpret_cast<sluice_line*>(memory->bytes().data()), lines});
+  return LiveList(rules, std::move(*image), std::move(map),
+                  std::move(*memory));
+}
+
+sluice_line* LiveList::line(std::uint32_t index) const {
+  return reinterpret_cast<sluice_line*>(memory_.bytes().data()) + index;
+}
+
+sluice_counter* LiveList::counter(std::uint32_t row,
+                                  std::uint32_t slot) const {
+  const sluice_hot& list = hot();
+  sluice_line* first = line(list.counters + row * list.counter_lines);
+  return reinterpret_cast<sluice_counter*>(first) + slot;
+}
+
+RuleCount LiveList::read_slot(std::uint32_t slot) const {
+  RuleCount sum;
+  for (unsigned row = 0; row <= cpus(); ++row) {
+    const sluice_counter* from = counter(row, slot);
+    add(sum, {{load(from->packets), load(from->bytes)}, load(from->last_hit)});
+  }
+  return sum;
+}
+
+std::span<const Image::Flow> LiveList::flows_of(std::size_t rule) const {
+  const auto number = static_cast<std::uint32_t>(rule);
+  const auto found = std::ranges::equal_range(image_.flows(), number, {},
+                                              &Image::Flow::rule);
+  return {found.begin(), found.end()};
+}
+
+RuleCount LiveList::count(std::size_t rule) const {
+  RuleCount sum;
+  const std::uint32_t slot = image_.slot_of(rule);
+  if (slot != Image::kNoSlot) sum = read_slot(slot);
+  for (const Image::Flow& flow : flows_of(rule)) {
+    const auto* entry =
+        reinterpret_cast<const sluice_entry*>(line(flow.line));
+    add(sum, {{load(entry->packets), load(entry->bytes)},
+              std::uint64_t{entry->slot_or_last} << 24});
+  }
+  return sum;
+}
+
+// The row behind those of the CPUs is ours alone.
+void LiveList::carry(std::uint32_t slot, const RuleCount& count) {
+  sluice_counter* to = counter(cpus(), slot);
+  to->packets += count.packets;
+  to->bytes += count.bytes;
+  to->last_hit = std::max<std::uint64_t>(to->last_hit, count.last_hit);
+}
+
+void LiveList::carry_rule(std::size_t rule, const RuleCount& count) {
+  const std::uint32_t slot = image_.slot_of(rule);
+  if (slot != Image::kNoSlot) return carry(slot, count);
+  const auto flows = flows_of(rule);
+  if (flows.empty()) return;  // A rule that is never asked.
+  auto* entry = reinterpret_cast<sluice_entry*>(line(flows[0].line));
+  std::atomic_ref(entry->packets).fetch_add(count.packets);
+  std::atomic_ref(entry->bytes).fetch_add(count.bytes);
+  if (entry->slot_or_last == 0) {
+    entry->slot_or_last = static_cast<std::uint32_t>(count.last_hit >> 24);
+  }
+}
+
+void LiveList::carry_over(const LiveList& old) {
+  carry(0, old.unmatched());
+  carry(1, old.fragments());
+  std::unordered_multimap<std::string, std::size_t> known;
+  for (std::size_t i = 0; i < old.rules_.size(); ++i) {
+    if (old.count(i).packets != 0) known.emplace(identity(old.rules_[i]), i);
+  }
+  if (known.empty()) return;
+  for (std::size_t i = 0; i < rules_.size(); ++i) {
+    const auto found = known.find(identity(rules_[i]));
+    if (found == known.end()) continue;
+    carry_rule(i, old.count(found->second));
+    known.erase(found);
+  }
+}
+
+}  // namespace sluice::steering
