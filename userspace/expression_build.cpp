@@ -112,7 +112,8 @@ class Value {
           EINVAL, column,
           quoted(line_.peek()) + " has bits set behind its prefix");
     }
-    if (written->slash && qualifiers_.type == Type::host) {
+    const bool host = written->ip6 && written->prefix.length == 128;
+    if (written->slash && !host && qualifiers_.type == Type::host) {
       return line_.wrong(EINVAL, column, "A prefix needs 'net' in front");
     }
     line_.take();

@@ -133,7 +133,8 @@ class Parser {
   // of `before`.
   bool operand(Node& out, const Qualifiers& before, bool value) {
     if (line_.peek() == "not" || line_.peek() == "!") {
-      return negation(out, before, value);
+      return negation(
+          out, [&](Node& inner) { return operand(inner, before, value); });
     }
     if (value && at_value()) return list(out, before);
     if (at_relation(line_)) return take(out, parse_relation(line_, depth()));
@@ -153,12 +154,13 @@ class Parser {
     return fail(line_.expected("'and', 'or' or ')'"));
   }
 
-  bool negation(Node& out, const Qualifiers& before, bool value) {
+  template <class F>
+  bool negation(Node& out, F read) {
     const std::size_t column = line_.column();
     if (++nesting_ > kNestingMax) return too_deep(column);
     line_.take();
     Node inner;
-    if (!operand(inner, before, value)) return false;
+    if (!read(inner)) return false;
     --nesting_;
     out.levels = inner.levels + 1;
     if (out.levels > kNestingMax) return too_deep(column);
@@ -196,7 +198,8 @@ class Parser {
   // A value, or values in parentheses joined by and, or, not.
   bool list(Node& out, const Qualifiers& qualifiers) {
     if (line_.peek() == "not" || line_.peek() == "!") {
-      return negation(out, qualifiers, true);
+      return negation(out,
+                      [&](Node& inner) { return list(inner, qualifiers); });
     }
     out.qualifiers = qualifiers;
     if (line_.peek() != "(" || number_ahead(line_).words != 0) {
@@ -204,7 +207,10 @@ class Parser {
     }
     if (++nesting_ > kNestingMax) return too_deep(line_.column());
     line_.take();
-    if (!take(out, parse_value(line_, sets_, qualifiers, depth()))) {
+    // The first may be `not`, but not in parentheses of its own.
+    const bool no = line_.peek() == "not" || line_.peek() == "!";
+    if (no ? !list(out, qualifiers)
+           : !take(out, parse_value(line_, sets_, qualifiers, depth()))) {
       return false;
     }
     while (const auto kind = joint(line_.peek())) {

@@ -68,7 +68,13 @@ class Relation {
     return false;
   }
 
-  bool close() { return line_.skip(")") || fail(line_.expected("')'")); }
+  bool close() {
+    if (line_.skip(")")) return true;
+    if (is_arithmetic(line_.peek())) {
+      return fail(line_.unsupported(kNoArithmetic));
+    }
+    return fail(line_.expected("')'"));
+  }
 
   // The byte and its masks: `(tcp[tcpflags] & tcp-syn)`.
   bool left(std::size_t nesting) {

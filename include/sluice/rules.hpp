@@ -30,9 +30,11 @@ enum class Action : std::uint8_t {
   pass = SLUICE_PASS,    ///< To the Linux stack.
   drop = SLUICE_DROP,    ///< Nowhere.
   steer = SLUICE_STEER,  ///< To the socket of the queue it arrived on.
-  reflect = 3,           ///< Back, with addresses and ports swapped (XDP_TX).
-  mirror = 4,            ///< Its first bytes to user space; then the next rule.
-  count = 5,             ///< Counted; then the next rule.
+  reflect =
+      SLUICE_REFLECT,  ///< Back, with addresses and ports swapped (XDP_TX).
+  mirror =
+      SLUICE_MIRROR,     ///< Its first bytes to user space; then the next rule.
+  count = SLUICE_COUNT,  ///< Counted; then the next rule.
 };
 
 /// "pass", "drop", "steer", "reflect", "mirror" or "count".

@@ -246,24 +246,41 @@ void PcapEngine::arrive(std::size_t port, const Captured& captured) {
     return;
   }
   Counts& counts = inlets_[port]->counts;
-  if (options_.rules) {
-    const Rules::Decision says = options_.rules->decide(captured.bytes);
-    if (says.rule) {
-      add(counts.rules[*says.rule], captured.size);
-    } else {
-      add(counts.unmatched, captured.size);
-    }
-    if (says.action == Action::pass) {
-      return add(counts.verdicts.passed, captured.size);
-    }
-    if (says.action == Action::drop) {
-      return add(counts.verdicts.dropped, captured.size);
-    }
-  }
+  if (options_.rules && !steered(port, captured)) return;
   add(counts.verdicts.steered, captured.size);
   Seat& seat = *seats_[seats_.size() == 1 ? 0 : seat_of(captured.bytes)];
   (void)seat.kernel->deliver(static_cast<std::uint8_t>(port), captured.bytes);
   seat.due = true;
+}
+
+// Does what the rules say, unless they say steer.
+bool PcapEngine::steered(std::size_t port, const Captured& captured) {
+  Counts& counts = inlets_[port]->counts;
+  const Rules::Decision says = options_.rules->decide(captured.bytes);
+  for (const std::size_t rule : options_.rules->noted(captured.bytes)) {
+    add(counts.rules[rule], captured.size);
+  }
+  add(says.fragment ? counts.fragments
+      : says.rule   ? counts.rules[*says.rule]
+                    : counts.unmatched,
+      captured.size);
+  switch (says.action) {
+    case Action::steer:
+      return true;
+    case Action::drop:
+      add(counts.verdicts.dropped, captured.size);
+      return false;
+    case Action::reflect: {
+      add(counts.verdicts.reflected, captured.size);
+      std::vector<std::byte> back(captured.bytes.begin(), captured.bytes.end());
+      parse(back).reverse();
+      sink_.sent(static_cast<std::uint8_t>(port), clock_, back);
+      return false;
+    }
+    default:
+      add(counts.verdicts.passed, captured.size);
+      return false;
+  }
 }
 
 std::size_t PcapEngine::seat_of(std::span<const std::byte> bytes) const {

@@ -48,14 +48,14 @@ struct PcapOptions {
 };
 
 /// What became of the packets of one port. `read` is the sum of `cut`, what
-/// rules passed and dropped, what the handler received (rx_packets), and what
-/// the rings lost (kernel.rx_dropped, kernel.rx_ring_full).
+/// rules passed, dropped and reflected, what the handler received (rx_packets),
+/// and what the rings lost (kernel.rx_dropped, kernel.rx_ring_full).
 struct PcapTally {
   std::uint64_t read = 0;
   std::uint64_t cut = 0;     ///< The capture kept only their front: left out.
   std::uint64_t late = 0;    ///< Stamped earlier than what came before.
   std::uint64_t chains = 0;  ///< Larger than a frame: in several segments.
-  std::uint64_t sent = 0;
+  std::uint64_t sent = 0;    ///< By handlers.
 };
 
 class PcapEngine {
@@ -136,6 +136,7 @@ class PcapEngine {
   bool moment();
   void arrivals(std::size_t port);
   void arrive(std::size_t port, const Captured& captured);
+  bool steered(std::size_t port, const Captured& captured);
   [[nodiscard]] std::size_t seat_of(std::span<const std::byte> bytes) const;
   [[nodiscard]] Time next_packet() const noexcept;
   [[nodiscard]] Time next_timer() const noexcept;
