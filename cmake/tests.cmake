@@ -29,7 +29,8 @@ add_executable(example_reflect_test examples/reflect_test.cpp)
 sluice_warnings(example_reflect_test)
 target_link_libraries(example_reflect_test PRIVATE sluice::testing sluice::services GTest::gtest_main)
 gtest_discover_tests(example_reflect_test TEST_PREFIX example. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS pcap)
-sluice_tests(pcap TIMEOUT 120 LIBRARIES sluice::testing sluice::services nlohmann_json::nlohmann_json)
+sluice_tests(pcap TIMEOUT 120
+             LIBRARIES sluice::testing sluice::services nlohmann_json::nlohmann_json PkgConfig::libpcap)
 if(TARGET pcap_tests)
   target_compile_definitions(pcap_tests PRIVATE SLUICE_PROGRAM="$<TARGET_FILE:sluice_cli>"
                              EXAMPLES_FOLDER="${PROJECT_BINARY_DIR}/examples")

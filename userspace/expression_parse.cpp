@@ -187,7 +187,10 @@ class Parser {
     if (number_ahead(line_).words != 0) return true;
     const std::size_t at = line_.peek() == "(" ? 1 : 0;
     const std::string_view word = line_.peek(at);
-    if (word.empty() || is_keyword(word) || is_unsupported(word)) return false;
+    if (word.empty() || word == "else" || is_keyword(word) ||
+        is_unsupported(word)) {
+      return false;
+    }
     if (line_.peek(at + 1) == "[") return false;
     const char first = word.front();
     return first == '$' || first == '\\' || first == ':' ||

@@ -77,9 +77,10 @@ class RandomRules {
  public:
   explicit RandomRules(Dice& dice) : dice_(dice) {}
 
-  /// Of any shape, at most `levels` deep. One in five looks behind VLAN tags.
+  /// Of any shape, at most `levels` deep. From two on, one in five looks behind
+  /// VLAN tags.
   RandomExpression expression(std::size_t levels = 4) {
-    if (!dice_.one_in(5)) return part(levels);
+    if (levels < 2 || !dice_.one_in(5)) return part(levels);
     RandomExpression whole{
         RandomExpression::Kind::conjunction, {}, {}, false, {}};
     whole.brackets = dice_.one_in(4);
