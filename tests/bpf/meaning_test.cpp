@@ -23,6 +23,7 @@ using sluice::testing::kRunOnMin;
 using sluice::testing::PcapFilter;
 using sluice::testing::RandomExpression;
 using sluice::testing::RandomRules;
+using sluice::testing::shrunk;
 
 class ProgramMeaningTest : public sluice::testing::ProgramTest {
  protected:
