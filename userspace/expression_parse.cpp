@@ -80,6 +80,7 @@ class Parser {
     if (!expression(node, {})) return *error_;
     if (!line_.done() && line_.peek() != "else") return unexpected();
     if (!vlans_.empty() && !check_vlans(node.expression)) return *error_;
+    fit(node.expression);
     return std::move(node.expression);
   }
 
@@ -87,6 +88,12 @@ class Parser {
   bool fail(Error error) {
     error_ = std::move(error);
     return false;
+  }
+
+  // Lists are long: no memory is kept for operands that never come.
+  static void fit(Expression& expression) {
+    expression.operands.shrink_to_fit();
+    for (Expression& operand : expression.operands) fit(operand);
   }
 
   // What can't be where it is.
