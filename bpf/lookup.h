@@ -30,30 +30,41 @@ static __always_inline const struct sluice_hot* hot_list(__u32 active) {
   return &hot[active & 1];
 }
 
-/* A line of the image that the program writes. An index from the image itself
-   is never out of it. */
-static __always_inline void* writable_line_at(__u32 active, __u32 index) {
-  void* image = bpf_map_lookup_elem(&images, &active);
-  if (!image) return 0;
-  return bpf_map_lookup_elem(image, &index);
+static __always_inline void* image_of(__u32 active) {
+  return bpf_map_lookup_elem(&images, &active);
 }
 
-/* A line of the image. The first ones are in direct reach as well: all there
-   is of a short list, and what is read most of a long one. */
-static __always_inline const void* line_at(__u32 active, __u32 index) {
+/* A line of the image. An index from the image itself is never out of it. The
+   first lines are in direct reach as well: all there is of a short list, and
+   some of a long one. */
+static __always_inline const void* line_in(void* image, __u32 active,
+                                           __u32 index) {
   if (index < SLUICE_HOT_LINES) {
     return &hot_list(active)->lines[index % SLUICE_HOT_LINES];
   }
-  return writable_line_at(active, index);
+  return bpf_map_lookup_elem(image, &index);
+}
+
+static __always_inline const void* line_at(__u32 active, __u32 index) {
+  void* image = image_of(active);
+  return image ? line_in(image, active, index) : 0;
+}
+
+/* One that the program writes. */
+static __always_inline void* writable_line_at(__u32 active, __u32 index) {
+  void* image = image_of(active);
+  return image ? bpf_map_lookup_elem(image, &index) : 0;
 }
 
 static __always_inline __u32 popcount(__u64 bits) {
   return (__u32)__builtin_popcountll(bits);
 }
 
-/* One step down: from a node, by the value of a chunk or its low byte. The many
-   functions here are global, so that the verifier looks at each of them once,
-   and not at every way through all of them. */
+/* --- Classes ---------------------------------------------------------------
+
+   Many functions here are global, so that the verifier looks at each of them
+   once, and not at every way through all of them. */
+
 static __always_inline __u32 next_of(const struct sluice_node* node,
                                      __u32 value) {
   __u32 rank = 0;
@@ -62,18 +73,20 @@ static __always_inline __u32 next_of(const struct sluice_node* node,
   return node->ref[rank & 15];
 }
 
+/* One step down: from a node, by a chunk or what is left of it. */
 __noinline __u32 descend(__u32 active, __u32 ref, __u32 value) {
   const struct sluice_node* node = line_at(active, ref & SLUICE_REF);
-  return node ? next_of(node, value) : 0;
+  return node ? next_of(node, value) : SLUICE_LEAF;
 }
 
-__noinline __u32 descend_direct(__u32 active, __u32 ref, __u32 byte) {
-  const __u32* refs = line_at(active, (ref & SLUICE_REF) + byte / 16);
-  return refs ? refs[byte & 15] : 0;
+/* The same by table. */
+__noinline __u32 descend_direct(__u32 active, __u32 ref, __u32 value) {
+  const __u32* refs = line_at(active, (ref & SLUICE_REF) + value / 16);
+  return refs ? refs[value & 15] : SLUICE_LEAF;
 }
 
-/* The class of a value: of `high` and then `low`, as far as it is needed. */
-__noinline __u32 classify(__u32 active, __u32 ref, __u64 high, __u64 low) {
+/* All the way down. */
+__noinline __u32 descend_far(__u32 active, __u32 ref, __u64 high, __u64 low) {
   __u32 half = 0; /* The high byte of the chunk is used up. */
   for (int i = 0; i < 16; ++i) {
     if (ref & SLUICE_LEAF) break;
@@ -81,6 +94,8 @@ __noinline __u32 classify(__u32 active, __u32 ref, __u64 high, __u64 low) {
     if (ref & SLUICE_DIRECT) {
       ref = descend_direct(active, ref, half ? chunk & 255 : chunk >> 8);
       half = !half;
+    } else if (ref & SLUICE_WIDE) {
+      ref = descend_direct(active, ref, chunk);
     } else {
       ref = descend(active, ref, half ? chunk & 255 : chunk);
       half = 0;
@@ -93,6 +108,26 @@ __noinline __u32 classify(__u32 active, __u32 ref, __u64 high, __u64 low) {
   return ref & ~SLUICE_LEAF;
 }
 
+/* The class of a value: of `high` and then `low`, as far as it is needed. An
+   IPv4 address is mostly a table and a node away. */
+__noinline __u32 classify(__u32 active, __u32 ref, __u64 high, __u64 low) {
+  if (!(ref & SLUICE_WIDE)) return descend_far(active, ref, high, low);
+  const __u32 chunk = (__u32)(high >> 48);
+  const __u32* refs = writable_line_at(active, (ref & SLUICE_REF) + chunk / 16);
+  if (!refs) return 0;
+  ref = refs[chunk & 15];
+  if (ref & SLUICE_LEAF) return ref & ~SLUICE_LEAF;
+  high = high << 16 | low >> 48;
+  if (ref & (SLUICE_DIRECT | SLUICE_WIDE)) {
+    return descend_far(active, ref, high, low << 16);
+  }
+  const struct sluice_node* node = writable_line_at(active, ref);
+  if (!node) return 0;
+  ref = next_of(node, (__u32)(high >> 48));
+  if (ref & SLUICE_LEAF) return ref & ~SLUICE_LEAF;
+  return descend_far(active, ref, high << 16 | low << 16 >> 48, low << 32);
+}
+
 /* The same of a value of 16 bits, which is mostly one step away. */
 static __always_inline __u32 classify16(__u32 active, __u32 ref,
                                         __u32 value) {
@@ -100,7 +135,10 @@ static __always_inline __u32 classify16(__u32 active, __u32 ref,
     const struct sluice_line* line = &hot_list(active)->lines[ref];
     return next_of((const void*)line, value) & ~SLUICE_LEAF;
   }
-  return classify(active, ref, (__u64)value << 48, 0);
+  if (ref & SLUICE_WIDE) {
+    return descend_direct(active, ref, value) & ~SLUICE_LEAF;
+  }
+  return descend_far(active, ref, (__u64)value << 48, 0);
 }
 
 /* --- Exact tables ---------------------------------------------------------- */
@@ -207,6 +245,8 @@ __noinline int ask_word(struct lookup* lookup, __u32 bank, __u64 bit) {
 __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
   if (!lookup) return 0;
   const __u32 active = lookup->active;
+  void* image = image_of(active);
+  if (!image) return 0;
   __u64 mixed[SLUICE_RECORDS];
   __u64 first[SLUICE_RECORDS]; /* The first mixed word: often the only one. */
   __u64 words = ~0ull;
@@ -216,7 +256,7 @@ __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
     first[i] = 0;
     if (lookup->records[i]) {
       const struct sluice_record* record =
-          line_at(active, lookup->records[i] + bank);
+          line_in(image, active, lookup->records[i] + bank);
       if (!record) return 0;
       words &= record->any;
       mixed[i] = record->mixed;

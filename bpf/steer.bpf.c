@@ -52,6 +52,10 @@ static __always_inline int act(struct xdp_md* xdp, __u32 decision,
     *verdict = SLUICE_DROPPED;
     return XDP_DROP;
   }
+  if (action == SLUICE_REFLECT) {
+    *verdict = SLUICE_REFLECTED;
+    return XDP_TX;
+  }
   *verdict = SLUICE_PASSED;
   if (action != SLUICE_STEER) return XDP_PASS;
   const int drop = (decision & SLUICE_RULE_ELSE_DROP) != 0;

@@ -112,7 +112,8 @@ SLUICE_ASSERT_SIZE(struct sluice_line, 64);
    taken in chunks of 16 bits, the highest first. */
 #define SLUICE_LEAF (1u << 31)   /* The rest is the line of a class record. */
 #define SLUICE_DIRECT (1u << 30) /* 16 lines: 256 references, by a byte. */
-#define SLUICE_REF 0x3fffffffu
+#define SLUICE_WIDE (1u << 29)   /* 4096 lines: references by a whole chunk. */
+#define SLUICE_REF 0x1fffffffu
 /* Ten intervals of a chunk, or of its low byte: the first whose `last` is not
    less than the value. */
 struct sluice_node {

@@ -21,6 +21,8 @@ sluice_node empty_node() {
 }
 
 constexpr std::size_t kNodeIntervals = 10;
+// A table of a whole chunk takes 256 KiB: worth it for so many runs.
+constexpr std::size_t kWideSegments = 256;
 
 // A run of chunks that lead to the same place.
 struct Segment {
@@ -42,12 +44,16 @@ class Planter {
     const T span = ones(bits);
     if (last_of(at) >= first + span) return intervals_[at].ref;
     const std::size_t begin = at;
-    const bool is_small = walk(first, bits, chunk, at, kNodeIntervals, {});
+    const bool is_small = walk(first, bits, chunk, at, kNodeIntervals, nullptr);
     at = begin;
     std::vector<Segment> segments;
-    if (is_small || chunk == 8) {
+    const bool is_wide =
+        chunk == 16 && !is_small &&
+        !walk(first, bits, chunk, at, kWideSegments, nullptr);
+    at = begin;
+    if (is_small || chunk == 8 || is_wide) {
       walk(first, bits, chunk, at, std::size_t{1} << chunk, &segments);
-      return is_small ? small(segments) : direct(segments);
+      return is_small ? small(segments) : direct(segments, chunk);
     }
     // By the high byte, then by what is left of the chunk.
     std::vector<Segment> bytes;
@@ -57,7 +63,7 @@ class Planter {
       while (last_of(at) < start) ++at;
       bytes.push_back({byte, node(start, below, 8, at)});
     }
-    return direct(bytes);
+    return direct(bytes, 8);
   }
 
  private:
@@ -117,14 +123,15 @@ class Planter {
     return line;
   }
 
-  std::uint32_t direct(const std::vector<Segment>& segments) {
-    const std::uint32_t line = lines_.add(16);
+  std::uint32_t direct(const std::vector<Segment>& segments, unsigned chunk) {
+    const std::uint32_t count = 1u << chunk;
+    const std::uint32_t line = lines_.add(count / 16);
     std::size_t at = 0;
-    for (std::uint32_t byte = 0; byte < 256; ++byte) {
-      while (segments[at].last < byte) ++at;
-      lines_.put(line, byte, segments[at].ref);
+    for (std::uint32_t value = 0; value < count; ++value) {
+      while (segments[at].last < value) ++at;
+      lines_.put(line, value, segments[at].ref);
     }
-    return line | SLUICE_DIRECT;
+    return line | (chunk == 8 ? SLUICE_DIRECT : SLUICE_WIDE);
   }
 
   std::span<const Interval<T>> intervals_;

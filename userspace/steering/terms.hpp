@@ -25,7 +25,9 @@ class NumberTerm {
   NumberTerm() = default;  // Everything.
   explicit NumberTerm(Set set);
 
-  [[nodiscard]] bool is_any() const { return first_ == 0 && last_ == kNone; }
+  [[nodiscard]] bool is_any() const {
+    return !set_ && first_ == 0 && last_ == kNone;
+  }
   [[nodiscard]] bool is_single() const { return !set_ && first_ == last_; }
   [[nodiscard]] std::uint32_t single() const { return first_; }
   [[nodiscard]] bool empty() const { return first_ > last_; }
