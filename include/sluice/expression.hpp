@@ -104,4 +104,20 @@ enum class Truth : std::uint8_t {
 [[nodiscard]] Truth evaluate(const Expression& expression,
                              std::span<const std::byte> packet) noexcept;
 
+/// The primitive in tcpdump's words: "dst port 53", "src net 192.0.2.0/24".
+/// What has no words there is listed: "tcp[tcpflags] 2, 18-19".
+[[nodiscard]] std::string text_of(const Primitive& primitive);
+
+/// What the packet has where the primitive looks: "is 80", "EtherType is 0x0806
+/// (arp)", "is in a later fragment", "the packet ends before it".
+[[nodiscard]] std::string value_of(const Primitive& primitive,
+                                   std::span<const std::byte> packet);
+
+/// The primitives that make evaluate() say what it says, in order: of an `and`
+/// that is true all, of one that is false the first that is; of an `or` the
+/// other way round; or the one that could not be seen. They live as long as the
+/// expression.
+[[nodiscard]] std::vector<const Primitive*> reasons(
+    const Expression& expression, std::span<const std::byte> packet);
+
 }  // namespace sluice

@@ -150,6 +150,25 @@ class Rules {
   std::shared_ptr<const List> list_;
 };
 
+/// Why a list does with a packet what it does.
+struct Explanation {
+  /// One rule that was asked.
+  struct Step {
+    std::size_t rule = 0;  ///< Index.
+    Truth truth = Truth::no;
+    std::string reason;  ///< "dst port 53: is 80"; of many the first four.
+  };
+  Rules::Decision decision;
+  std::vector<Step> steps;  ///< In order, up to the rule that decided.
+
+  /// A line for each step, and one for the decision.
+  [[nodiscard]] std::string text(const Rules& rules) const;
+};
+
+/// Explains what Rules::decide() says of the packet.
+[[nodiscard]] Explanation explain(const Rules& rules,
+                                  std::span<const std::byte> packet);
+
 /// What an interface is used for by this very host, to see what a list would
 /// cut off. Addresses as inet_ntop writes them.
 struct InUse {

@@ -20,6 +20,7 @@ namespace {
 
 using sluice::evaluate;
 using sluice::Expression;
+using sluice::Primitive;
 using sluice::Rules;
 using sluice::Truth;
 using sluice::testing::Bytes;
@@ -177,6 +178,85 @@ TEST(MeaningTest, TheOptimiserAgreesOnLongPackets) {
     }
   }
   EXPECT_GT(rejected, 0u);
+}
+
+// The warning is never wrong, and says most of what libpcap's optimiser says.
+TEST(MeaningTest, NothingMatchesWhatIsSaidToMatchNothing) {
+  Dice dice(chosen_seed());
+  RandomRules draw(dice);
+  auto packets = random_packets(dice, 2000);
+  for (Bytes& packet : packets) packet.resize(packet.size() + 128);
+  std::size_t rejected = 0;
+  std::size_t said = 0;
+  for (int i = 0; i < 1500 && !HasFailure(); ++i) {
+    const auto expression = draw.expression(3);
+    const auto rules = read(expression.text(false));
+    const auto warnings = rules->warnings();
+    const bool never =
+        !warnings.empty() && warnings[0].sentence.ends_with("match no packet");
+    const std::string text = expression.text(true);
+    if (!misleads_the_optimiser(text) && PcapFilter(text, true).rejects_all()) {
+      ++rejected;
+      said += never;
+    }
+    if (!never) continue;
+    const PcapFilter filter(text);
+    for (const Bytes& packet : packets) {
+      ASSERT_FALSE(filter.matches(packet)) << text << "\n" << hex(packet);
+    }
+  }
+  EXPECT_GT(rejected, 20u);
+  EXPECT_GT(said, rejected * 8 / 10);
+}
+
+const Primitive* first_primitive(const Expression& expression) {
+  if (expression.kind == Expression::Kind::primitive) {
+    return &expression.primitive;
+  }
+  return expression.operands.empty()
+             ? nullptr
+             : first_primitive(expression.operands.front());
+}
+
+// What an explanation prints of a primitive asks the same.
+TEST(MeaningTest, PrimitivesMeanWhatTheySay) {
+  Dice dice(chosen_seed());
+  RandomRules draw(dice);
+  const auto packets = random_packets(dice, 300);
+  std::size_t judged = 0;
+  while (judged < 500 && !HasFailure()) {
+    const auto rules = read(draw.primitive().text(false));
+    const Primitive* primitive = first_primitive((*rules)[0].match);
+    const std::string text = text_of(*primitive);
+    const auto again = Rules::parse("drop " + text);
+    if (!again) continue;  // Lists are not in tcpdump's words.
+    ++judged;
+    const Expression alone{Expression::Kind::primitive, *primitive, {}};
+    for (const Bytes& packet : packets) {
+      ASSERT_EQ(evaluate(alone, packet), evaluate((*again)[0].match, packet))
+          << text << "\n"
+          << hex(packet);
+    }
+  }
+}
+
+// The reasons alone come to the same.
+TEST(MeaningTest, ReasonsAreEnough) {
+  Dice dice(chosen_seed());
+  RandomRules draw(dice);
+  const auto packets = random_packets(dice, 200);
+  for (int i = 0; i < 500 && !HasFailure(); ++i) {
+    const auto rules = read(draw.expression().text(false));
+    const Expression& whole = (*rules)[0].match;
+    for (const Bytes& packet : packets) {
+      const auto found = reasons(whole, packet);
+      ASSERT_FALSE(found.empty());
+      const Expression last{Expression::Kind::primitive, *found.back(), {}};
+      ASSERT_EQ(evaluate(whole, packet) == Truth::unseen,
+                evaluate(last, packet) == Truth::unseen);
+      ASSERT_NE(value_of(*found.back(), packet), "");
+    }
+  }
 }
 
 // Words of expressions, shuffled and spoiled: what is read here, libpcap reads,
