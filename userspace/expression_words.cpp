@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -122,7 +121,7 @@ std::optional<std::uint32_t> look_up(std::span<const Named> names,
 bool read_address(std::string_view word, WrittenPrefix& out) {
   char text[INET6_ADDRSTRLEN + 1] = {};
   if (word.size() >= sizeof text || word.find('\0') != word.npos) return false;
-  std::memcpy(text, word.data(), word.size());
+  word.copy(text, word.size());
   out.ip6 = word.find(':') != word.npos;
   out.prefix.length = out.ip6 ? 128 : 32;
   return inet_pton(out.ip6 ? AF_INET6 : AF_INET, text,

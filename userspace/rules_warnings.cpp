@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may surprise who wrote a list.
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "expression_line.hpp"
@@ -81,18 +82,12 @@ class Looking {
          "takes ARP from the Linux stack, too: an IPv4 address is also looked "
          "for in ARP and RARP; 'ip host' and 'ip net' are not");
     never_asked();
-    std::ranges::stable_sort(found_, {}, &Found::rule);
     std::vector<Warning> warnings;
-    for (Found& each : found_) warnings.push_back(std::move(each.warning));
+    for (auto& [rule, each] : found_) warnings.push_back(std::move(each));
     return warnings;
   }
 
  private:
-  struct Found {
-    std::size_t rule;
-    Warning warning;
-  };
-
   void look_at(std::size_t i) {
     const Rule& rule = rules_[i];
     if (rule.match.kind == Expression::Kind::all) {
@@ -142,7 +137,7 @@ class Looking {
   }
 
   void add(std::size_t rule, std::string sentence) {
-    found_.push_back({rule, {place_of(rule), std::move(sentence)}});
+    found_.emplace(rule, Warning{place_of(rule), std::move(sentence)});
   }
 
   [[nodiscard]] std::string place_of(std::size_t rule) const {
@@ -152,7 +147,7 @@ class Looking {
   }
 
   const Rules& rules_;
-  std::vector<Found> found_;
+  std::multimap<std::size_t, Warning> found_;  // By rule.
   Surprise untagged_, tagged_, behind_ip6_, arp_;
   std::size_t impossible_ = 0;
   std::optional<std::size_t> everything_;

@@ -29,5 +29,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
       rules->noted(packet) != again->noted(packet)) {
     std::abort();
   }
+  if (explain(*rules, packet).text(*rules).empty()) std::abort();
+  for (const auto& warning : rules->warnings()) {
+    if (warning.sentence.empty()) std::abort();
+  }
   return 0;
 }
