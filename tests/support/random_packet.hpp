@@ -127,7 +127,8 @@ inline Bytes whole_packet(Dice& dice) {
   frame.eth();
   if (dice.one_in(4)) {
     do {
-      frame.vlan(dice.of(kVlans), dice.of(kTagTypes));
+      const auto priority = static_cast<std::uint16_t>(dice.below(16) << 12);
+      frame.vlan(dice.of(kVlans) | priority, dice.of(kTagTypes));
     } while (dice.one_in(3));
   }
   switch (dice.below(14)) {

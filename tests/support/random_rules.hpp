@@ -88,7 +88,8 @@ class RandomRules {
     whole.operands.push_back(leaf(vlan()));
     if (dice_.one_in(3)) whole.operands.push_back(part(levels - 2));
     if (dice_.one_in(3)) whole.operands.push_back(leaf(vlan()));
-    whole.operands.push_back(part(levels - 1));
+    if (!dice_.one_in(4)) whole.operands.push_back(part(levels - 1));
+    if (whole.operands.size() == 1) return whole.operands[0];
     if (dice_.one_in(9)) {
       whole.operands.resize(1);
       RandomExpression no{Kind::negation, {}, {}, false, {leaf(vlan())}};
