@@ -18,7 +18,7 @@
 /* The look-up of one packet: handed from function to function. */
 struct lookup {
   struct facts facts;
-  __u32 active; /* Which of the two lists. */
+  __u32 active;                     /* Which of the two lists. */
   __u32 records[1 + SLUICE_FIELDS]; /* Class records; 0: no rule asks. */
   __u32 tables;                     /* Bits: exact tables to ask. */
   __u32 best;                       /* Decision of the first match so far. */
@@ -129,8 +129,7 @@ __noinline __u32 classify(__u32 active, __u32 ref, __u64 high, __u64 low) {
 }
 
 /* The same of a value of 16 bits, which is mostly one step away. */
-static __always_inline __u32 classify16(__u32 active, __u32 ref,
-                                        __u32 value) {
+static __always_inline __u32 classify16(__u32 active, __u32 ref, __u32 value) {
   if (ref < SLUICE_HOT_LINES) {
     const struct sluice_line* line = &hot_list(active)->lines[ref];
     return next_of((const void*)line, value) & ~SLUICE_LEAF;
@@ -141,7 +140,8 @@ static __always_inline __u32 classify16(__u32 active, __u32 ref,
   return descend_far(active, ref, (__u64)value << 48, 0);
 }
 
-/* --- Exact tables ---------------------------------------------------------- */
+/* --- Exact tables ----------------------------------------------------------
+ */
 
 /* Keeps what an entry says, if its rule is the first match so far. Says whether
    the search is at its end: the key was found, or an empty entry. */
@@ -189,7 +189,8 @@ __noinline int ask_table(struct lookup* lookup, __u32 number) {
   return 0;
 }
 
-/* --- Bit vectors ----------------------------------------------------------- */
+/* --- Bit vectors -----------------------------------------------------------
+ */
 
 /* Number of the lowest bit. Mostly the lowest of all, which is cheap. */
 static __always_inline __u32 lowest(__u64 bits) {
@@ -212,8 +213,7 @@ static __always_inline __u64 clauses_of(__u32 active, __u32 line, __u64 bit) {
 static __always_inline void take_first(struct lookup* lookup, __u32 bank,
                                        __u32 word, __u64 clauses) {
   const struct sluice_hot* list = hot_list(lookup->active);
-  const __u32 clause = bank * SLUICE_BANK + word * 64 +
-                       lowest(clauses);
+  const __u32 clause = bank * SLUICE_BANK + word * 64 + lowest(clauses);
   const struct sluice_decision* found =
       line_at(lookup->active, list->clauses + clause / 8);
   if (!found) return;
@@ -285,7 +285,8 @@ __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
   return 0;
 }
 
-/* --- All of it ------------------------------------------------------------- */
+/* --- All of it -------------------------------------------------------------
+ */
 
 static __always_inline void find_records(struct lookup* lookup,
                                          const struct sluice_hot* list) {
@@ -293,17 +294,18 @@ static __always_inline void find_records(struct lookup* lookup,
   const __u32 active = lookup->active;
   const __u32 asked = list->fields;
   const __u32 have = facts->have;
-#define SLUICE_CLASS(field, found)                         \
-  if (asked & SLUICE_HAVE(field)) {                        \
-    lookup->records[1 + (field)] =                         \
+#define SLUICE_CLASS(field, found)                               \
+  if (asked & SLUICE_HAVE(field)) {                              \
+    lookup->records[1 + (field)] =                               \
         have & SLUICE_HAVE(field) ? (found) : list->none[field]; \
   }
 #define SLUICE_CLASS16(field, value) \
   SLUICE_CLASS(field, classify16(active, list->root[field], value))
-#define SLUICE_CLASS_ADDRESS(field, words)                              \
-  SLUICE_CLASS(field, classify(active, facts->is_ip6 ? list->root6[field] \
-                                                     : list->root4[field], \
-                               (words)[0], (words)[1]))
+#define SLUICE_CLASS_ADDRESS(field, words)                                     \
+  SLUICE_CLASS(                                                                \
+      field, classify(active,                                                  \
+                      facts->is_ip6 ? list->root6[field] : list->root4[field], \
+                      (words)[0], (words)[1]))
   SLUICE_CLASS_ADDRESS(SLUICE_SOURCE, facts->key.source);
   SLUICE_CLASS_ADDRESS(SLUICE_DESTINATION, facts->key.destination);
   SLUICE_CLASS16(SLUICE_SOURCE_PORT, facts->key.source_port);

@@ -333,8 +333,7 @@ static __always_inline void parse(struct xdp_md* xdp, struct facts* facts) {
     parse_ip6_addresses(network, facts);
     parse_ip6_next(network[6], network + 40, 4, facts);
     if (may_hide_fragment(network[6])) {
-      facts->fragment =
-          (__u32)is_fragment6(xdp, network[6], ETH_HLEN + 40);
+      facts->fragment = (__u32)is_fragment6(xdp, network[6], ETH_HLEN + 40);
     }
     return;
   }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* steer: takes the packets the rules choose out of the receive path and into
    the AF_XDP socket of the queue they arrived on; counts every packet. */
+#include "lookup.h"
 #include "maps.h"
 #include "parse.h"
-#include "lookup.h"
 
 /* Filled in by user space before loading, read back by anyone who may. Not
    read here: libbpf binds it to the program. */

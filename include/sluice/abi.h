@@ -199,24 +199,26 @@ SLUICE_ASSERT_SIZE(struct sluice_counter, 32);
    for the list in force and the one that is being built. */
 #define SLUICE_HOT_LINES 512
 struct sluice_hot {
-  __u64 version;          /* Of the list; each is one more. */
-  __u64 hash[5];          /* Odd, random: multipliers of the key's words. */
-  __u32 fields;           /* Bit by enum sluice_field: some rule asks for it. */
-  __u32 pass_fragments;   /* 1: fragments pass before the rules are asked. */
-  __u32 banks;            /* Of clauses, and... */
-  __u32 observers;        /* ...those at their end which count and mirror. */
-  __u32 root4[2];         /* References: of source, destination. */
-  __u32 root6[2];         /* The same for IPv6. */
+  __u64 version;        /* Of the list; each is one more. */
+  __u64 hash[5];        /* Odd, random: multipliers of the key's words. */
+  __u32 fields;         /* Bit by enum sluice_field: some rule asks for it. */
+  __u32 pass_fragments; /* 1: fragments pass before the rules are asked. */
+  __u32 banks;          /* Of clauses, and... */
+  __u32 observers;      /* ...those at their end which count and mirror. */
+  __u32 root4[2];       /* References: of source, destination. */
+  __u32 root6[2];       /* The same for IPv6. */
   __u32 root[SLUICE_FIELDS]; /* Of the others. */
   __u32 none[SLUICE_FIELDS]; /* Class record where a field is not there. */
-  __u32 pairs;            /* Line: struct sluice_pair, by kind and proto. */
-  __u32 proto_classes;    /* Pairs of one class of kinds. */
-  __u32 clauses;          /* Line: struct sluice_decision of each clause. */
-  __u32 tables;           /* Line: struct sluice_table of each table. */
-  __u32 counters;         /* Line: counters of the first CPU. */
-  __u32 counter_lines;    /* Of one CPU. */
+  __u32 pairs;               /* Line: struct sluice_pair, by kind and proto. */
+  __u32 proto_classes;       /* Pairs of one class of kinds. */
+  __u32 clauses;             /* Line: struct sluice_decision of each clause. */
+  __u32 tables;              /* Line: struct sluice_table of each table. */
+  __u32 counters;            /* Line: counters of the first CPU. */
+  __u32 counter_lines;       /* Of one CPU. */
   struct sluice_decision otherwise; /* When no rule matches. */
   __u32 fragment_slot;
+  __u32 text; /* Line: the list as it is written, and its bytes. */
+  __u32 text_bytes;
   __u32 reserved;
   __u16 kind_class[SLUICE_KINDS];
   __u16 proto_class[SLUICE_PROTOS];

@@ -47,9 +47,8 @@ class Planter {
     const bool is_small = walk(first, bits, chunk, at, kNodeIntervals, nullptr);
     at = begin;
     std::vector<Segment> segments;
-    const bool is_wide =
-        chunk == 16 && !is_small &&
-        !walk(first, bits, chunk, at, kWideSegments, nullptr);
+    const bool is_wide = chunk == 16 && !is_small &&
+                         !walk(first, bits, chunk, at, kWideSegments, nullptr);
     at = begin;
     if (is_small || chunk == 8 || is_wide) {
       walk(first, bits, chunk, at, std::size_t{1} << chunk, &segments);

@@ -2,10 +2,10 @@
 // Classes: from the values of a field to the clauses that allow them.
 #pragma once
 
+#include <sluice/abi.h>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <sluice/abi.h>
 #include <span>
 #include <unordered_map>
 #include <vector>

@@ -20,8 +20,8 @@ Uint128 value_of(const Prefix& prefix) {
 // The addresses that agree with a prefix in its first `bits` bits.
 Range<Uint128> range_of(const Prefix& prefix, unsigned bits) {
   const unsigned length = std::min<unsigned>(prefix.length, bits);
-  const Uint128 rest = length == 0 ? ~Uint128{0}
-                                   : (Uint128{1} << (128 - length)) - 1;
+  const Uint128 rest =
+      length == 0 ? ~Uint128{0} : (Uint128{1} << (128 - length)) - 1;
   const Uint128 first = value_of(prefix) & ~rest;
   return {first, first | rest};
 }
@@ -87,12 +87,10 @@ std::size_t field_of(const Primitive& primitive) {
 
 // What parts_of() depends on; two that agree have the same parts.
 std::vector<std::uint32_t> key_of(const Primitive& primitive) {
-  std::vector<std::uint32_t> key = {
-      static_cast<std::uint32_t>(primitive.kind),
-      static_cast<std::uint32_t>(primitive.side),
-      primitive.families,
-      primitive.transports,
-      primitive.depth};
+  std::vector<std::uint32_t> key = {static_cast<std::uint32_t>(primitive.kind),
+                                    static_cast<std::uint32_t>(primitive.side),
+                                    primitive.families, primitive.transports,
+                                    primitive.depth};
   const bool any_vlan = primitive.numbers()[0] == NumberRange{0, 4095};
   if (primitive.kind == Kind::vlan) key.push_back(any_vlan);
   if (primitive.kind == Kind::protocol || primitive.kind == Kind::ether_type) {
@@ -139,8 +137,7 @@ const ClauseCompiler::Parts& ClauseCompiler::parts_of(
   return found->second;
 }
 
-Clause ClauseCompiler::clause_of(const Primitive& primitive,
-                                 const Part& part) {
+Clause ClauseCompiler::clause_of(const Primitive& primitive, const Part& part) {
   Clause clause;
   clause.kinds = part.kinds;
   clause.protos = part.protos;
@@ -159,7 +156,7 @@ Clause ClauseCompiler::clause_of(const Primitive& primitive,
 }
 
 ClauseCompiler::Answers ClauseCompiler::answer(const Primitive& primitive,
-                                              bool yes_only) {
+                                               bool yes_only) {
   const Parts& parts = parts_of(primitive);
   Answers answers;
   const auto add = [&](Clauses& to, const std::vector<Part>& from) {
@@ -176,7 +173,7 @@ ClauseCompiler::Answers ClauseCompiler::answer(const Primitive& primitive,
 }
 
 ClauseCompiler::Answers ClauseCompiler::answer(const Expression& expression,
-                                              bool yes_only) {
+                                               bool yes_only) {
   switch (expression.kind) {
     case Expression::Kind::all:
       return {.yes = {Clause{}}, .no = {}, .seen = {Clause{}}};

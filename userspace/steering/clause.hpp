@@ -8,13 +8,13 @@
 // clause.
 #pragma once
 
+#include <sluice/abi.h>
 #include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <sluice/abi.h>
 #include <sluice/expression.hpp>
 #include <unordered_map>
 #include <utility>

@@ -2,23 +2,34 @@
 // Image: a list of rules, laid out as the XDP program looks it up.
 #pragma once
 
+#include <sluice/abi.h>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <sluice/abi.h>
 #include <sluice/result.hpp>
 #include <sluice/rules.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace sluice::steering {
 
+// What the tables hash with: odd numbers that no sender can know.
+using HashSeed = std::array<std::uint64_t, 5>;
+HashSeed random_seed();
+
 class Image {
  public:
+  // Counters that are no rule's, and where a rule has none.
+  static constexpr std::uint32_t kUnmatched = 0;
+  static constexpr std::uint32_t kFragments = 1;
   static constexpr std::uint32_t kNoSlot = 0xffffffff;
 
-  // Errors: E2BIG, with the rule that is one too many or too complicated.
-  static Result<Image> build(const Rules& rules, unsigned cpus);
+  // The same list and seed are the same image. Errors: E2BIG, with the rule
+  // that is one too many or too complicated.
+  static Result<Image> build(const Rules& rules, unsigned cpus,
+                             const HashSeed& seed);
 
   // Lines of the whole image.
   [[nodiscard]] std::uint32_t lines() const { return lines_; }
@@ -46,8 +57,9 @@ class Image {
   };
 
   std::unique_ptr<sluice_hot> hot_ = std::make_unique<sluice_hot>();
-  std::vector<sluice_line> small_;  // Lines 0 and on: all but these:
+  std::vector<sluice_line> small_;  // Lines 0 and on: all but what follows.
   std::vector<Entry> entries_;
+  std::string text_;  // Of the list, for those who find the image.
   std::vector<Flow> flows_;
   std::vector<std::uint32_t> slots_;
   std::uint32_t lines_ = 0;

@@ -14,8 +14,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include "../program_advice.hpp"
-
 namespace sluice::steering {
 namespace {
 
@@ -23,8 +21,7 @@ unsigned cpus() { return static_cast<unsigned>(libbpf_num_possible_cpus()); }
 
 // The program adds meanwhile, on another CPU; each word is whole.
 std::uint64_t load(const __u64& word) {
-  return std::atomic_ref(const_cast<__u64&>(word))
-      .load(std::memory_order_relaxed);
+  return std::atomic_ref(const_cast<__u64&>(word)).load();
 }
 
 void add(RuleCount& to, const RuleCount& from) {
@@ -46,8 +43,24 @@ LiveList::LiveList(const Rules& rules, Image image, Fd map, Mapping memory)
       map_(std::move(map)),
       memory_(std::move(memory)) {}
 
+namespace {
+
+Result<Mapping> map_lines(int map, std::uint32_t lines) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t bytes = std::size_t{lines} * sizeof(sluice_line);
+  return Mapping::shared(map, (bytes + page - 1) / page * page, 0, "rules");
+}
+
+Error not_ours(std::string what) {
+  return {EPROTO, "rules", std::move(what),
+          "The program's list was made by another version of Sluice; detach it "
+          "with that version, or attach again"};
+}
+
+}  // namespace
+
 Result<LiveList> LiveList::make(const Rules& rules) {
-  auto image = Image::build(rules, cpus());
+  auto image = Image::build(rules, cpus(), random_seed());
   if (!image) return image.error();
   bpf_map_create_opts options{};
   options.sz = sizeof options;
@@ -57,17 +70,42 @@ Result<LiveList> LiveList::make(const Rules& rules) {
                         sizeof(sluice_line), lines, &options));
   if (!map) {
     return Error::last("bpf(MAP_CREATE)",
-                       std::to_string(lines) + " lines of 64 bytes",
-                       errno == EPERM ? permission_advice() : "");
+                       std::to_string(lines) + " lines of 64 bytes");
   }
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t bytes = std::size_t{lines} * sizeof(sluice_line);
-  auto memory = Mapping::shared(map.get(), (bytes + page - 1) / page * page, 0,
-                                "rules");
+  auto memory = map_lines(map.get(), lines);
   if (!memory) return memory.error();
-  image->write(
-      {reinterpret_cast<sluice_line*>(memory->bytes().data()), lines});
-  return LiveList(rules, std::move(*image), std::move(map),
+  image->write({reinterpret_cast<sluice_line*>(memory->bytes().data()), lines});
+  return LiveList(rules, std::move(*image), std::move(map), std::move(*memory));
+}
+
+Result<LiveList> LiveList::open(Fd map, const sluice_hot& hot) {
+  bpf_map_info info{};
+  __u32 size = sizeof info;
+  if (const int done = bpf_obj_get_info_by_fd(map.get(), &info, &size);
+      done != 0) {
+    return Error{-done, "bpf(OBJ_GET_INFO_BY_FD)", "sluice_rules", {}};
+  }
+  constexpr std::uint64_t kLine = sizeof(sluice_line);
+  if (info.value_size != kLine || hot.text > info.max_entries ||
+      hot.text_bytes > (info.max_entries - hot.text) * kLine) {
+    return not_ours(std::to_string(info.max_entries) + " lines");
+  }
+  auto memory = map_lines(map.get(), info.max_entries);
+  if (!memory) return memory.error();
+  const auto text = memory->bytes().subspan(hot.text * kLine, hot.text_bytes);
+  auto rules =
+      Rules::parse({reinterpret_cast<const char*>(text.data()), text.size()});
+  if (!rules) return rules.error();
+  HashSeed seed;
+  std::ranges::copy(hot.hash, seed.begin());
+  auto image = Image::build(*rules, cpus(), seed);
+  if (!image) return image.error();
+  const sluice_hot& same = image->hot();
+  if (image->lines() != info.max_entries || same.counters != hot.counters ||
+      same.counter_lines != hot.counter_lines || same.text != hot.text) {
+    return not_ours("a list of " + std::to_string(rules->size()) + " rules");
+  }
+  return LiveList(*rules, std::move(*image), std::move(map),
                   std::move(*memory));
 }
 
@@ -75,8 +113,7 @@ sluice_line* LiveList::line(std::uint32_t index) const {
   return reinterpret_cast<sluice_line*>(memory_.bytes().data()) + index;
 }
 
-sluice_counter* LiveList::counter(std::uint32_t row,
-                                  std::uint32_t slot) const {
+sluice_counter* LiveList::counter(std::uint32_t row, std::uint32_t slot) const {
   const sluice_hot& list = hot();
   sluice_line* first = line(list.counters + row * list.counter_lines);
   return reinterpret_cast<sluice_counter*>(first) + slot;
@@ -93,8 +130,8 @@ RuleCount LiveList::read_slot(std::uint32_t slot) const {
 
 std::span<const Image::Flow> LiveList::flows_of(std::size_t rule) const {
   const auto number = static_cast<std::uint32_t>(rule);
-  const auto found = std::ranges::equal_range(image_.flows(), number, {},
-                                              &Image::Flow::rule);
+  const auto found =
+      std::ranges::equal_range(image_.flows(), number, {}, &Image::Flow::rule);
   return {found.begin(), found.end()};
 }
 
@@ -103,8 +140,7 @@ RuleCount LiveList::count(std::size_t rule) const {
   const std::uint32_t slot = image_.slot_of(rule);
   if (slot != Image::kNoSlot) sum = read_slot(slot);
   for (const Image::Flow& flow : flows_of(rule)) {
-    const auto* entry =
-        reinterpret_cast<const sluice_entry*>(line(flow.line));
+    const auto* entry = reinterpret_cast<const sluice_entry*>(line(flow.line));
     add(sum, {{load(entry->packets), load(entry->bytes)},
               std::uint64_t{entry->slot_or_last} << 24});
   }

@@ -19,6 +19,11 @@ class LiveList {
   // yet. System calls: bpf(MAP_CREATE), mmap(2).
   static Result<LiveList> make(const Rules& rules);
 
+  // The list that somebody else made: its image, and what was put beside it.
+  // Errors: EPROTO, if it is not what this version makes of its own text.
+  // System calls: bpf(OBJ_GET_INFO_BY_FD), mmap(2).
+  static Result<LiveList> open(Fd map, const sluice_hot& hot);
+
   [[nodiscard]] int map() const { return map_.get(); }
   [[nodiscard]] const sluice_hot& hot() const { return image_.hot(); }
   [[nodiscard]] const Rules& rules() const { return rules_; }

@@ -123,8 +123,7 @@ bool has_detail(const ProtoView& proto) {
   if (proto.protocol == IPPROTO_TCP) {
     return proto.where == Where::ip && proto.reach == 4;
   }
-  return (proto.protocol == IPPROTO_ICMP ||
-          proto.protocol == IPPROTO_ICMPV6) &&
+  return (proto.protocol == IPPROTO_ICMP || proto.protocol == IPPROTO_ICMPV6) &&
          proto.reach >= 1;
 }
 
@@ -149,8 +148,8 @@ PrimitiveParts of_ether_type(const Primitive& primitive) {
   const KindSet other = kinds_where([&](const KindView& kind) {
     return is_here(primitive, kind) && kind.link == SLUICE_LINK_OTHER;
   });
-  const bool of_known = std::ranges::all_of(
-      primitive.numbers(), [&](const NumberRange& range) {
+  const bool of_known =
+      std::ranges::all_of(primitive.numbers(), [&](const NumberRange& range) {
         return range.first == range.last &&
                (std::ranges::count(kTypes, range.first) != 0 ||
                 (primitive.depth < 2 &&
@@ -205,8 +204,8 @@ PrimitiveParts of_protocol(const Primitive& primitive) {
   };
   const ProtoSet yes = protos_where([&](const ProtoView& proto) {
     if (proto.where == Where::nowhere) return false;
-    return asks(proto.protocol) || (proto.where == Where::behind_fragment6 &&
-                                    asks(IPPROTO_FRAGMENT));
+    return asks(proto.protocol) ||
+           (proto.where == Where::behind_fragment6 && asks(IPPROTO_FRAGMENT));
   });
   const ProtoSet unseen = protos_where([&](const ProtoView& proto) {
     return proto.where == Where::ip6 && proto.protocol == IPPROTO_FRAGMENT &&
@@ -338,13 +337,12 @@ PrimitiveParts of_detail(Primitive primitive) {
                         primitive.kind == Kind::icmp6_code;
     where = is_ip6 ? Where::ip6 : Where::ip;
     protocol = is_ip6 ? unsigned{IPPROTO_ICMPV6} : unsigned{IPPROTO_ICMP};
-    reach = primitive.kind == Kind::icmp_type ||
-                    primitive.kind == Kind::icmp6_type
-                ? 1
-                : 2;
+    reach =
+        primitive.kind == Kind::icmp_type || primitive.kind == Kind::icmp6_type
+            ? 1
+            : 2;
   }
-  primitive.families =
-      where == Where::ip ? Primitive::kIp : Primitive::kIp6;
+  primitive.families = where == Where::ip ? Primitive::kIp : Primitive::kIp6;
   Transport at;
   at.ours = protos_where([&](const ProtoView& proto) {
     return proto.where == where && !proto.later && proto.protocol == protocol;

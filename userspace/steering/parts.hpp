@@ -2,10 +2,10 @@
 // Parts: for which packets a primitive is true, is false, and has an answer.
 #pragma once
 
+#include <sluice/abi.h>
 #include <bitset>
 #include <cstdint>
 #include <functional>
-#include <sluice/abi.h>
 #include <sluice/expression.hpp>
 #include <vector>
 

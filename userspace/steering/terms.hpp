@@ -29,7 +29,7 @@ class NumberTerm {
     return !set_ && first_ == 0 && last_ == kNone;
   }
   [[nodiscard]] bool is_single() const { return !set_ && first_ == last_; }
-  [[nodiscard]] std::uint32_t single() const { return first_; }
+  [[nodiscard]] std::uint32_t first() const { return first_; }
   [[nodiscard]] bool empty() const { return first_ > last_; }
   [[nodiscard]] Set set() const { return set_ ? *set_ : Set(first_, last_); }
   [[nodiscard]] NumberTerm complement() const;
