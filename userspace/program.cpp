@@ -107,6 +107,13 @@ const char* to_string(AttachMode mode) noexcept {
   return mode == AttachMode::native ? "native" : "generic";
 }
 
+Result<void> check_fits(const Rules& rules) {
+  auto image = steering::Image::build(
+      rules, static_cast<unsigned>(libbpf_num_possible_cpus()));
+  if (!image) return image.error();
+  return {};
+}
+
 struct Program::State {
   struct Unload {
     void operator()(steer_bpf* loaded) const { steer_bpf__destroy(loaded); }
@@ -127,8 +134,8 @@ struct Program::State {
                                    std::uint32_t index) const;
 };
 
-// Beside the list in force, then in its place. Deleting the old one from the map
-// of maps waits for a grace period: after that no packet sees it.
+// Beside the list in force, then in its place. Deleting the old one from the
+// map of maps waits for a grace period: after that no packet sees it.
 Result<void> Program::State::publish(steering::LiveList next) {
   auto& data = *program->data_hot;
   const __u32 slot = list ? 1 - data.in_force : 0;
@@ -138,7 +145,7 @@ Result<void> Program::State::publish(steering::LiveList next) {
   if (done != 0) return failed(done, "bpf(MAP_UPDATE_ELEM)", "images");
   data.hot[slot] = next.hot();
   data.hot[slot].version = ++version;
-  std::atomic_ref(data.in_force).store(slot, std::memory_order_release);
+  std::atomic_ref(data.in_force).store(slot);
   if (list) {
     const __u32 old = 1 - slot;
     done = bpf_map_delete_elem(images, &old);
@@ -239,6 +246,8 @@ Result<void> Program::set_rules(const Rules& rules) {
 
 const Rules& Program::rules() const noexcept { return state_->list->rules(); }
 
+std::uint64_t Program::version() const noexcept { return state_->version; }
+
 Result<void> Program::set_socket(std::uint32_t queue, int fd) {
   const int done = bpf_map_update_elem(
       state_->map(state_->program->maps.sockets), &queue, &fd, BPF_ANY);
@@ -261,10 +270,12 @@ Result<void> Program::clear_socket(std::uint32_t queue) {
 Result<Counts> Program::counts() const {
   Counts counts;
   const auto& maps = state_->program->maps;
-  Count* const verdicts[SLUICE_VERDICTS] = {
-      &counts.verdicts.passed, &counts.verdicts.dropped,
-      &counts.verdicts.steered, &counts.verdicts.passed_no_socket,
-      &counts.verdicts.dropped_no_socket, &counts.verdicts.reflected};
+  Count* const verdicts[SLUICE_VERDICTS] = {&counts.verdicts.passed,
+                                            &counts.verdicts.dropped,
+                                            &counts.verdicts.steered,
+                                            &counts.verdicts.passed_no_socket,
+                                            &counts.verdicts.dropped_no_socket,
+                                            &counts.verdicts.reflected};
   for (std::uint32_t i = 0; i < SLUICE_VERDICTS; ++i) {
     auto count = state_->read(maps.verdicts, i);
     if (!count) return count.error();
