@@ -24,6 +24,8 @@ struct lookup {
   __u32 best;                       /* Decision of the first match so far. */
   __u32 slot;                       /* Of its counter; none for a flow. */
   __u32 flow;                       /* Line of the entry; 0: not a flow. */
+  __u32 noted; /* The last rule that went on to the next. */
+  __u64 bytes; /* Of the packet. */
 };
 
 static __always_inline const struct sluice_hot* hot_list(__u32 active) {
@@ -201,7 +203,7 @@ static __always_inline __u32 lowest(__u64 bits) {
 static __always_inline __u64 clauses_of(__u32 active, __u32 line, __u64 bit) {
   const struct sluice_record* record = line_at(active, line);
   if (!record) return 0;
-  if (!(record->mixed & bit)) return ~0ull;
+  if (!(record->mixed & bit)) return record->any & bit ? ~0ull : 0;
   const __u32 rank = popcount(record->mixed & (bit - 1));
   if (rank < 5) return record->words[rank];
   const __u64* words = line_at(active, record->overflow + (rank - 5) / 8);
@@ -227,8 +229,24 @@ static __always_inline void take_first(struct lookup* lookup, __u32 bank,
 
 #define SLUICE_RECORDS (1 + SLUICE_FIELDS)
 
-/* Which clauses of a word do all fields allow. */
-__noinline int ask_word(struct lookup* lookup, __u32 bank, __u64 bit) {
+/* In which words of a bank all fields allow something. */
+__noinline __u64 words_of(struct lookup* lookup, __u32 bank) {
+  if (!lookup) return 0;
+  __u64 words = ~0ull;
+#pragma unroll
+  for (int i = 0; i < SLUICE_RECORDS; ++i) {
+    const __u32 line = lookup->records[i];
+    if (line) {
+      const struct sluice_record* record = line_at(lookup->active, line + bank);
+      if (!record) return 0;
+      words &= record->any;
+    }
+  }
+  return words;
+}
+
+/* Which clauses of a word all fields allow. */
+__noinline __u64 clauses_in(struct lookup* lookup, __u32 bank, __u64 bit) {
   if (!lookup) return 0;
   __u64 clauses = ~0ull;
 #pragma unroll
@@ -236,6 +254,12 @@ __noinline int ask_word(struct lookup* lookup, __u32 bank, __u64 bit) {
     const __u32 line = lookup->records[i];
     if (line) clauses &= clauses_of(lookup->active, line + bank, bit);
   }
+  return clauses;
+}
+
+__noinline int ask_word(struct lookup* lookup, __u32 bank, __u64 bit) {
+  if (!lookup) return 0;
+  const __u64 clauses = clauses_in(lookup, bank, bit);
   if (clauses) take_first(lookup, bank, lowest(bit), clauses);
   return 0;
 }
@@ -335,7 +359,7 @@ static __always_inline void decide(struct lookup* lookup) {
   for (__u32 i = 0; i < SLUICE_TABLES_MAX && lookup->tables >> i; ++i) {
     if (lookup->tables >> i & 1) ask_table(lookup, i);
   }
-  if (list->banks == 0) return;
+  if (list->banks + list->observers == 0) return;
   find_records(lookup, list);
   for (__u32 bank = 0; bank < SLUICE_BANKS_MAX && bank < list->banks; ++bank) {
     ask_bank(lookup, bank);

@@ -49,3 +49,11 @@ struct {
   __type(key, __u32);
   __type(value, struct sluice_count);
 } verdicts SEC(".maps");
+
+/* struct sluice_mirrored, for whoever reads. */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 1 << 20);
+} mirror SEC(".maps");
+/* Packets that found the ring buffer full. */
+__u64 mirrors_lost SEC(".data.hot");

@@ -31,9 +31,10 @@ struct facts {
   __u32 proto;
   __u16 detail;
   __u16 ether_type;
-  __u32 is_ip6;   /* The addresses are IPv6. */
-  __u32 network;  /* Offset of what is behind the EtherType. */
-  __u32 fragment; /* A part of an IP datagram, the first one too. */
+  __u32 is_ip6;    /* The addresses are IPv6. */
+  __u32 network;   /* Offset of what is behind the EtherType. */
+  __u32 transport; /* Offset of the ports; 0: there are none. */
+  __u32 fragment;  /* A part of an IP datagram, the first one too. */
 };
 
 #define SLUICE_HAVE(field) (1u << (field))
@@ -60,9 +61,10 @@ static __always_inline int has_ports(__u32 protocol) {
 
 /* Fields of layer 4: `size` bytes of it, of which `at` has up to 14. */
 static __always_inline void parse_transport(const __u8* at, __u32 size,
-                                            __u32 protocol,
+                                            __u32 protocol, __u32 offset,
                                             struct facts* facts) {
   if (has_ports(protocol)) {
+    facts->transport = offset;
     if (size >= 2) {
       facts->key.source_port = half_at(at);
       facts->have |= SLUICE_HAVE(SLUICE_SOURCE_PORT);
@@ -118,7 +120,8 @@ static __always_inline void parse_ip6_next(__u32 protocol, const __u8* next,
     return;
   }
   facts->proto = SLUICE_PROTO6(protocol, reach6(size));
-  parse_transport(next, size < 4 ? size : 4, protocol, facts);
+  parse_transport(next, size < 4 ? size : 4, protocol, facts->network + 40,
+                  facts);
 }
 
 static __always_inline int may_hide_fragment(__u32 next) {
@@ -191,7 +194,9 @@ static __always_inline void parse_copied_ip(struct xdp_md* xdp,
   const __u32 left = copy(xdp, facts->network + header,
                           size > header ? size - header : 0, transport, 14);
   facts->proto = SLUICE_PROTO4(protocol, later, reach4(left));
-  if (!later) parse_transport(transport, left, protocol, facts);
+  if (!later) {
+    parse_transport(transport, left, protocol, facts->network + header, facts);
+  }
 }
 
 static __always_inline void parse_copied_ip6(struct xdp_md* xdp,
@@ -325,7 +330,9 @@ static __always_inline void parse(struct xdp_md* xdp, struct facts* facts) {
     facts->proto = SLUICE_PROTO4(protocol, later, 4);
     facts->fragment = (half_at(network + 6) & 0x3fff) != 0;
     parse_ip_header(network, facts);
-    if (!later) parse_transport(network + 20, 14, protocol, facts);
+    if (!later) {
+      parse_transport(network + 20, 14, protocol, ETH_HLEN + 20, facts);
+    }
     return;
   }
   if (type == ETH_P_IPV6 && network + 44 <= end) {

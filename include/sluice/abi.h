@@ -232,6 +232,18 @@ struct sluice_count {
 };
 SLUICE_ASSERT_SIZE(struct sluice_count, 16);
 
+/* What a mirror rule sends to user space: a record of the ring buffer. */
+#define SLUICE_MIRROR_BYTES 256
+struct sluice_mirrored {
+  __u64 time;     /* CLOCK_MONOTONIC, ns. */
+  __u32 rule;     /* Of the list in force then. */
+  __u32 size;     /* Of the packet. */
+  __u32 captured; /* Bytes of it below. */
+  __u32 queue;
+  __u8 bytes[SLUICE_MIRROR_BYTES];
+};
+SLUICE_ASSERT_SIZE(struct sluice_mirrored, 24 + SLUICE_MIRROR_BYTES);
+
 /* "SLUI", the first word of the identity. */
 #define SLUICE_MAGIC 0x534c5549u
 

@@ -29,7 +29,7 @@ class Image {
   // The same list and seed are the same image. Errors: E2BIG, with the rule
   // that is one too many or too complicated.
   static Result<Image> build(const Rules& rules, unsigned cpus,
-                             const HashSeed& seed);
+                             const HashSeed& seed = random_seed());
 
   // Lines of the whole image.
   [[nodiscard]] std::uint32_t lines() const { return lines_; }

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* What becomes of a packet, and of the counters. */
+#pragma once
+
+#include "lookup.h"
+
+static __always_inline void count_verdict(__u32 verdict, __u64 bytes) {
+  struct sluice_count* count = bpf_map_lookup_elem(&verdicts, &verdict);
+  if (!count) return;
+  count->packets += 1;
+  count->bytes += bytes;
+}
+
+/* A rule's counter of this CPU: nobody else writes it. */
+static __always_inline void count_rule(__u32 active, __u32 slot, __u64 bytes) {
+  const struct sluice_hot* list = hot_list(active);
+  const __u32 line = list->counters +
+                     bpf_get_smp_processor_id() * list->counter_lines +
+                     slot / 2;
+  struct sluice_counter* counter = writable_line_at(active, line);
+  if (!counter) return;
+  counter += slot & 1;
+  counter->packets += 1;
+  counter->bytes += bytes;
+  counter->last_hit = bpf_ktime_get_coarse_ns();
+}
+
+/* A flow counts in its entry, which was just read: one cache line for the whole
+   look-up. Several CPUs may see a flow. */
+static __always_inline void count_flow(__u32 active, __u32 line, __u64 bytes) {
+  struct sluice_entry* entry = writable_line_at(active, line);
+  if (!entry) return;
+  __sync_fetch_and_add(&entry->packets, 1);
+  __sync_fetch_and_add(&entry->bytes, bytes);
+  entry->slot_or_last = (__u32)(bpf_ktime_get_coarse_ns() >> 24);
+}
+
+/* --- Rules that go on to the next ------------------------------------------
+ */
+
+static __always_inline void mirror_packet(struct xdp_md* xdp, __u32 rule,
+                                          __u32 size) {
+  struct sluice_mirrored* to = bpf_ringbuf_reserve(&mirror, sizeof *to, 0);
+  if (!to) {
+    __sync_fetch_and_add(&mirrors_lost, 1);
+    return;
+  }
+  to->time = bpf_ktime_get_ns();
+  to->rule = rule;
+  to->size = size;
+  to->queue = xdp->rx_queue_index;
+  to->captured = copy(xdp, 0, size, to->bytes, sizeof to->bytes);
+  bpf_ringbuf_submit(to, 0);
+}
+
+/* A clause of an observer that matches. Clauses of a rule stand in a row. */
+__noinline int note_clause(struct xdp_md* xdp, struct lookup* lookup,
+                           __u32 clause) {
+  if (!lookup) return 0;
+  const struct sluice_hot* list = hot_list(lookup->active);
+  const struct sluice_decision* found =
+      line_at(lookup->active, list->clauses + clause / 8);
+  if (!found) return 0;
+  const __u32 decision = found[clause & 7].decision;
+  const __u32 rule = decision & SLUICE_RULE_MASK;
+  if (rule >= (lookup->best & SLUICE_RULE_MASK)) return 1;
+  if (rule == lookup->noted) return 0;
+  lookup->noted = rule;
+  count_rule(lookup->active, found[clause & 7].slot, lookup->bytes);
+  if (SLUICE_RULE_ACTION(decision) == SLUICE_MIRROR) {
+    mirror_packet(xdp, rule, (__u32)lookup->bytes);
+  }
+  return 0;
+}
+
+/* The observers of a word that come before the rule that decides. */
+__noinline int note_word(struct xdp_md* xdp, struct lookup* lookup,
+                         __u32 word) {
+  if (!lookup) return 1;
+  __u64 clauses = clauses_in(lookup, word / 64, 1ull << word % 64);
+  for (int i = 0; i < 64 && clauses; ++i) {
+    if (note_clause(xdp, lookup, word * 64 + lowest(clauses))) return 1;
+    clauses &= clauses - 1;
+  }
+  return 0;
+}
+
+__noinline int note_bank(struct xdp_md* xdp, struct lookup* lookup,
+                         __u32 bank) {
+  if (!lookup) return 1;
+  __u64 words = words_of(lookup, bank);
+  for (int i = 0; i < 64 && words; ++i) {
+    if (note_word(xdp, lookup, bank * 64 + lowest(words))) return 1;
+    words &= words - 1;
+  }
+  return 0;
+}
+
+static __always_inline void note(struct xdp_md* xdp, struct lookup* lookup) {
+  const struct sluice_hot* list = hot_list(lookup->active);
+  lookup->noted = SLUICE_NO_RULE;
+  for (__u32 i = 0; i < SLUICE_BANKS_MAX && i < list->observers; ++i) {
+    if (note_bank(xdp, lookup, list->banks + i)) break;
+  }
+}
+
+/* --- Reflection ------------------------------------------------------------
+ */
+
+/* Swaps two fields of `size` bytes, one behind the other. */
+static __always_inline void swap(struct xdp_md* xdp, __u32 at, __u8* both,
+                                 __u32 size) {
+  if (bpf_xdp_load_bytes(xdp, at, both, 2 * size) != 0) return;
+  for (__u32 i = 0; i < size; ++i) {
+    const __u8 byte = both[i];
+    both[i] = both[size + i];
+    both[size + i] = byte;
+  }
+  bpf_xdp_store_bytes(xdp, at, both, 2 * size);
+}
+
+/* Turns a packet round: MAC addresses, IP addresses, ports. Checksums stay
+   right, for swapping does not change them. */
+__noinline int turn_round(struct xdp_md* xdp, struct facts* facts) {
+  if (!facts) return 0;
+  __u8 both[32];
+  swap(xdp, 0, both, 6);
+  const __u32 link = facts->kind / 16 & 7;
+  if (link == SLUICE_LINK_IP) swap(xdp, facts->network + 12, both, 4);
+  if (link == SLUICE_LINK_IP6) swap(xdp, facts->network + 8, both, 16);
+  if (facts->transport) swap(xdp, facts->transport, both, 2);
+  return 0;
+}
+
+/* --- The verdict -----------------------------------------------------------
+ */
+
+/* Carries a decision out. The redirect tells whether there was a socket by
+   what it returns, so no look-up before it can be out of date. */
+static __always_inline int act(struct xdp_md* xdp, struct lookup* lookup,
+                               __u32 decision, __u32* verdict) {
+  const __u32 action = SLUICE_RULE_ACTION(decision);
+  if (action == SLUICE_DROP) {
+    *verdict = SLUICE_DROPPED;
+    return XDP_DROP;
+  }
+  if (action == SLUICE_REFLECT) {
+    *verdict = SLUICE_REFLECTED;
+    turn_round(xdp, &lookup->facts);
+    return XDP_TX;
+  }
+  *verdict = SLUICE_PASSED;
+  if (action != SLUICE_STEER) return XDP_PASS;
+  const int drop = (decision & SLUICE_RULE_ELSE_DROP) != 0;
+  const int result = bpf_redirect_map(&sockets, xdp->rx_queue_index,
+                                      drop ? XDP_DROP : XDP_PASS);
+  if (result == XDP_REDIRECT) {
+    *verdict = SLUICE_STEERED;
+  } else {
+    *verdict = drop ? SLUICE_DROPPED_NO_SOCKET : SLUICE_PASSED_NO_SOCKET;
+  }
+  return result;
+}
