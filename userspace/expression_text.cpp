@@ -40,7 +40,7 @@ const char* name_of(std::span<const Named> names, std::uint32_t number) {
   return found == names.end() ? nullptr : found->second;
 }
 
-std::string with_name(std::string number, const char* name) {
+std::string with_name(const std::string& number, const char* name) {
   return name == nullptr ? number : number + " (" + name + ")";
 }
 
@@ -140,7 +140,7 @@ class View {
   [[nodiscard]] std::string text() const {
     const auto type = load(12, 2);
     if (!type) return kEnds;
-    const std::string of_type =
+    std::string of_type =
         "EtherType is " + with_name(hex_of(*type, 4), name_of(kTypes, *type));
     switch (primitive_.kind) {
       case Kind::ether_type:
@@ -186,7 +186,7 @@ class View {
   [[nodiscard]] std::string protocol(std::uint32_t type) const {
     const auto value = load(type == 0x0800 ? 23 : 20, 1);
     if (!value) return kEnds;
-    const std::string text =
+    std::string text =
         "protocol is " +
         with_name(std::to_string(*value), name_of(kProtocols, *value));
     if (type == 0x0800 || *value != 44) return text;
