@@ -14,7 +14,8 @@ namespace sluice {
 namespace {
 
 constexpr std::string_view kPrefix = "sluice/";
-constexpr std::size_t kRequestMax = 4096;
+// A list of as many rules as there may be.
+constexpr std::size_t kTextMax = std::size_t{1} << 30;
 constexpr timeval kPatience{0, 200'000};
 
 struct Address {
@@ -61,7 +62,7 @@ bool send_all(int fd, std::string_view text) {
 // Up to the end of the stream, or `most` bytes.
 std::string receive_all(int fd, std::size_t most) {
   std::string text;
-  std::array<char, 4096> piece;
+  std::array<char, 65536> piece;
   while (text.size() < most) {
     const auto got = ::recv(fd, piece.data(), piece.size(), 0);
     if (got <= 0) break;
@@ -107,19 +108,20 @@ void Control::serve_one(const Answer& answer) {
   const auto peer = peer_of(client.get());
   if (!peer || (peer->uid != 0 && peer->uid != ::geteuid())) return;
   be_patient(client.get());
-  const std::string request = receive_all(client.get(), kRequestMax);
+  const std::string request = receive_all(client.get(), kTextMax);
   (void)send_all(client.get(), answer(request));
 }
 
 Result<std::string> Control::ask(const std::string& interface,
-                                 std::string_view request) {
+                                 std::string_view request, Duration patience) {
   auto fd = connect_to(interface);
   if (!fd) return fd.error();
-  const timeval patience{2, 0};
-  ::setsockopt(fd->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  const timeval limit{patience.count() / 1'000'000'000,
+                      patience.count() / 1000 % 1'000'000};
+  ::setsockopt(fd->get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   if (!send_all(fd->get(), request)) return Error::last("send", interface);
   ::shutdown(fd->get(), SHUT_WR);
-  std::string text = receive_all(fd->get(), std::size_t{16} << 20);
+  std::string text = receive_all(fd->get(), kTextMax);
   if (text.empty()) {
     return Error{EACCES, "owner of", interface,
                  "It did not answer: ask as root, or as the user who runs it."};

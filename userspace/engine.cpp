@@ -120,21 +120,40 @@ Result<void> Engine::set_rules(const Rules& rules) {
   for (const auto& port : ports_) {
     if (auto safe = check_cut_off(port->device.name, rules); !safe) return safe;
   }
-  for (std::size_t i = 0; i < ports_.size(); ++i) {
-    auto set = ports_[i]->program->set_rules(rules);
+  std::vector<Rules> before;
+  for (const auto& port : ports_) {
+    before.push_back(port->program->rules());
+    auto set = port->program->set_rules(rules);
     if (set) continue;
-    while (i-- > 0) (void)ports_[i]->program->set_rules(options_.rules);
+    for (std::size_t i = before.size() - 1; i-- > 0;) {
+      (void)ports_[i]->program->set_rules(before[i]);
+    }
     return set;
   }
-  options_.rules = rules;
   return {};
+}
+
+Result<void> Engine::set_rules(const std::string& interface,
+                               const Rules& rules) {
+  for (const auto& port : ports_) {
+    if (port->device.name != interface) continue;
+    return port->program->set_rules(rules);
+  }
+  return Error{ENODEV, "interface", interface, "It is no port of this run."};
+}
+
+const Program* Engine::program(const std::string& interface) const {
+  for (const auto& port : ports_) {
+    if (port->device.name == interface) return &*port->program;
+  }
+  return nullptr;
 }
 
 // --- The engine's own thread
 // ---------------------------------------------------
 
 Engine::Served Engine::serve(Time deadline, std::span<const int> fds,
-                             const Control::Answer& answer) {
+                             const Answer& answer) {
   std::vector<pollfd> watched;
   watched.push_back({links_.fd(), POLLIN, 0});
   for (const auto& port : ports_) {
@@ -160,7 +179,8 @@ Engine::Served Engine::serve(Time deadline, std::span<const int> fds,
     for (std::size_t i = 0; i < ports_.size(); ++i) {
       if (watched[1 + i].revents == 0) continue;
       ports_[i]->claim.serve_one([&](std::string_view request) {
-        return answer ? answer(request) : std::string("{}\n");
+        return answer ? answer(ports_[i]->device.name, request)
+                      : std::string("{}\n");
       });
     }
     for (std::size_t i = 1 + ports_.size(); i < watched.size(); ++i) {

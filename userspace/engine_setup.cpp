@@ -114,13 +114,7 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
 Result<void> Engine::check_cut_off(const std::string& interface,
                                    const Rules& rules) const {
   if (options_.force) return {};
-  auto used = in_use(interface);
-  if (!used) return used.error();
-  std::string all;
-  for (const std::string& each : cut_off(rules, *used)) all += each + " ";
-  if (all.empty()) return {};
-  return Error{EPERM, "rules", "for " + interface,
-               all + "Narrow the rules with --steer, or say --force."};
+  return sluice::check_cut_off(interface, rules);
 }
 
 Result<void> Engine::choose_queues() {

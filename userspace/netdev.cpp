@@ -184,6 +184,16 @@ Result<InUse> in_use(const std::string& name) {
   return in_use;
 }
 
+Result<void> check_cut_off(const std::string& name, const Rules& rules) {
+  auto used = in_use(name);
+  if (!used) return used.error();
+  std::string all;
+  for (const std::string& each : cut_off(rules, *used)) all += each + " ";
+  if (all.empty()) return {};
+  return Error{EPERM, "rules", "for " + name,
+               all + "Narrow the rules (--steer), or say --force."};
+}
+
 Result<LinkWatch> LinkWatch::open() {
   LinkWatch watch;
   watch.fd_ = Fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <optional>
+#include <sluice/clock.hpp>
 #include <sluice/result.hpp>
 #include <sluice/sys.hpp>
 #include <string>
@@ -32,9 +33,12 @@ class Control {
   /// that neither writes nor reads.
   void serve_one(const Answer& answer);
 
-  /// Asks the owner of `interface`. ENOENT: nobody owns it.
-  [[nodiscard]] static Result<std::string> ask(const std::string& interface,
-                                               std::string_view request);
+  /// Asks the owner of `interface`, and waits for its answer as long as
+  /// `patience`. ENOENT: nobody owns it; EACCES: it does not answer this user,
+  /// or not in time.
+  [[nodiscard]] static Result<std::string> ask(
+      const std::string& interface, std::string_view request,
+      Duration patience = std::chrono::seconds(2));
 
   /// Interfaces of this network namespace that have an owner.
   [[nodiscard]] static std::vector<std::string> owned();

@@ -146,13 +146,22 @@ class Engine {
     readable,  ///< One of `fds` is.
     gone,      ///< An interface was deleted; see gone().
   };
-  /// Handles link changes and who asks at the control socket, until `deadline`
+  /// What is answered to who asks at the control socket of an interface.
+  using Answer = std::function<std::string(const std::string& interface,
+                                           std::string_view request)>;
+  /// Handles link changes and who asks at the control sockets, until `deadline`
   /// (CLOCK_MONOTONIC), or until one of `fds` is readable.
   Served serve(Time deadline, std::span<const int> fds,
-               const Control::Answer& answer = {});
+               const Answer& answer = {});
 
-  /// Puts another list into force on all ports, while packets flow.
+  /// Puts another list into force on all ports or on none, while packets flow.
+  /// EPERM: it would cut this host off, and EngineOptions::force is not set.
   Result<void> set_rules(const Rules& rules);
+  /// The same on one port, whatever it would cut off: see check_cut_off().
+  /// ENODEV: no port has that interface.
+  Result<void> set_rules(const std::string& interface, const Rules& rules);
+  /// The program of an interface; null: no port has it.
+  [[nodiscard]] const Program* program(const std::string& interface) const;
 
   /// Lets go of the traffic, lets the cores finish what they have, joins them.
   /// Takes less than a second. Statistics and report stay.

@@ -40,6 +40,12 @@ struct Netdev {
 /// System calls: socket(2), recv(2) on rtnetlink.
 [[nodiscard]] Result<InUse> in_use(const std::string& name);
 
+/// The lock-out guard. EPERM, with a sentence for each kind of packet, where
+/// `rules` on interface `name` would keep from the Linux stack what this host
+/// lives by there: in_use(), cut_off(). System calls: as in_use().
+[[nodiscard]] Result<void> check_cut_off(const std::string& name,
+                                         const Rules& rules);
+
 /// Changes of links, as they happen.
 class LinkWatch {
  public:

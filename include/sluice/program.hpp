@@ -81,6 +81,10 @@ struct AttachedProgram {
 [[nodiscard]] Result<std::optional<sluice_identity>> identity_of(
     std::uint32_t program_id);
 
+/// Whether the program can hold the list. E2BIG names the rule that is one too
+/// many, or too complicated. Needs no privileges.
+[[nodiscard]] Result<void> check_fits(const Rules& rules);
+
 /// A loaded program and at most one interface it is attached to. Vanishes with
 /// this object, and with the process however that ends: program, link and maps
 /// have no other owner. One thread at a time.
@@ -112,6 +116,8 @@ class Program {
   Result<void> set_rules(const Rules& rules);
   /// The list in force.
   [[nodiscard]] const Rules& rules() const noexcept;
+  /// Of the list in force: 1 for the first, and one more for each that follows.
+  [[nodiscard]] std::uint64_t version() const noexcept;
 
   /// Steers queue `queue` to AF_XDP socket `fd`, which stays the caller's.
   /// Errors: E2BIG for queue >= SLUICE_QUEUES_MAX.

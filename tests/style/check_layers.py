@@ -20,7 +20,7 @@ FLOORS = [
     ("L2", "counter.hpp ring.hpp frame_pool.hpp packet.hpp port.hpp spsc.hpp "
            "wake.hpp headers.hpp checksum.hpp parse.hpp"),
     ("L3", "kernel.hpp umem.hpp socket.hpp expression.hpp rules.hpp "
-           "program.hpp netdev.hpp uring.hpp linux_kernel.hpp"),
+           "rules_edit.hpp program.hpp netdev.hpp uring.hpp linux_kernel.hpp"),
     ("L4", "timer.hpp core.hpp handler.hpp poller.hpp"),
     ("L5", "stats.hpp control.hpp engine.hpp sluice.hpp"),
 ]

@@ -106,6 +106,9 @@ void add_traffic_flags(CLI::App& app, RunFlags& flags) {
       ->type_name("EXPR")
       ->expected(1)
       ->take_all();
+  app.add_option("--rules", flags.rules,
+                 "The whole list of rules, from a file; SIGHUP reads it again")
+      ->type_name("FILE");
   app.add_flag("--force", flags.force,
                "Even if the rules cut this host off from its own addresses");
 }
@@ -166,6 +169,11 @@ Error bad(const char* flag, const std::string& value, std::string advice) {
 }
 
 Result<Rules> rules_of(const RunFlags& flags, const Choice& handler) {
+  if (!flags.rules.empty()) {
+    if (flags.steer.empty()) return Rules::load(flags.rules);
+    return bad("--steer", flags.steer.front(),
+               "--rules is the whole list: write it there.");
+  }
   std::vector<std::string> steer = flags.steer;
   if (handler.rules) {
     const std::vector<std::string> own = handler.rules();

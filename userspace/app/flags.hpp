@@ -15,6 +15,7 @@ struct RunFlags {
   std::string queues = "all";
   std::string cpus = "auto";
   std::vector<std::string> steer;
+  std::string rules;  // A file.
   std::string handler = "drop";
   std::string mode = "auto";
   std::vector<std::string> without;
@@ -44,7 +45,10 @@ void add_config_flag(CLI::App& app, CLI::App* command);
 /// A value of a flag that makes no sense.
 [[nodiscard]] Error bad(const char* flag, const std::string& value,
                         std::string advice);
-/// --steer, and what the handler needs.
+/// "60s", "500ms"; a number alone is seconds.
+[[nodiscard]] Result<Duration> duration_of(const char* flag,
+                                           const std::string& text);
+/// --rules alone; or --steer, and what the handler needs.
 [[nodiscard]] Result<Rules> rules_of(const RunFlags& flags,
                                      const Choice& handler);
 

@@ -20,25 +20,6 @@ std::string_view value_of(std::string_view flag) {
   return flag.substr(equals + 1);
 }
 
-// "60s", "500ms"; a number alone is seconds.
-Result<Duration> duration_of(const char* flag, const std::string& text) {
-  constexpr std::pair<std::string_view, double> kUnits[] = {
-      {"ns", 1}, {"us", 1e3}, {"ms", 1e6},  {"s", 1e9},
-      {"", 1e9}, {"m", 6e10}, {"h", 3.6e12}};
-  double number = 0;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(
-      end, static_cast<std::size_t>(text.data() + text.size() - end));
-  const auto known = std::ranges::find(
-      kUnits, unit, &std::pair<std::string_view, double>::first);
-  if (error != std::errc() || known == std::end(kUnits) ||
-      !(number >= 0 && number * known->second <= 1e18)) {
-    return bad(flag, text, "Write a time like 500ms, 60s, 2m or 1h.");
-  }
-  return Duration(static_cast<std::int64_t>(number * known->second));
-}
-
 // --expect FILE is the only port's, NAME=FILE that port's.
 Result<void> add_expected(const RunFlags& flags, std::vector<PcapPort>& ports) {
   for (const std::string& each : flags.expected) {
@@ -71,6 +52,24 @@ Result<std::uint32_t> queues_of(const RunFlags& flags) {
 }
 
 }  // namespace
+
+Result<Duration> duration_of(const char* flag, const std::string& text) {
+  constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"ns", 1}, {"us", 1e3}, {"ms", 1e6},  {"s", 1e9},
+      {"", 1e9}, {"m", 6e10}, {"h", 3.6e12}};
+  double number = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(
+      end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const auto known = std::ranges::find(
+      kUnits, unit, &std::pair<std::string_view, double>::first);
+  if (error != std::errc() || known == std::end(kUnits) ||
+      !(number >= 0 && number * known->second <= 1e18)) {
+    return bad(flag, text, "Write a time like 500ms, 60s, 2m or 1h.");
+  }
+  return Duration(static_cast<std::int64_t>(number * known->second));
+}
 
 bool is_pcap(const RunFlags& flags) {
   return std::ranges::any_of(flags.ports, [](const std::string& port) {

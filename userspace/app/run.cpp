@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands: run, with its signals and intervals, and status.
+// The commands: run, with its signals and intervals, status, and rules.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,6 +9,9 @@
 #include <cstdio>
 
 #include "flags.hpp"
+#include "live_rules.hpp"
+#include "rules_command.hpp"
+#include "rules_file.hpp"
 #include "run.hpp"
 #include "show.hpp"
 #include "signals.hpp"
@@ -16,21 +19,32 @@
 namespace sluice::app {
 namespace {
 
+std::string answer_of(Engine& engine, const std::string& interface,
+                      std::string_view request) {
+  if (request == "status") return status_json(engine, engine.stats());
+  return answer_rules(engine, interface, request)
+      .value_or("{\"error\":\"unknown request\"}\n");
+}
+
 // From the first live line to the reason to stop.
 std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
                   Show& show, bool& failed) {
-  const auto answer = [&](std::string_view request) {
-    return request == "status"
-               ? status_json(engine, engine.stats())
-               : std::string("{\"error\":\"unknown request\"}\n");
+  const auto answer = [&](const std::string& interface,
+                          std::string_view request) {
+    return answer_of(engine, interface, request);
   };
+  RulesFile file(flags.rules, engine.options().rules);
   Timetable timetable(flags);
   Stats before = engine.stats();
   const int fds[] = {signals.fd()};
   while (true) {
     const auto served = engine.serve(timetable.next(), fds, answer);
     for (const std::string& line : engine.take_news()) show.news(line);
-    if (served == Engine::Served::readable) return signals.take();
+    if (served == Engine::Served::readable) {
+      std::string signal = signals.take();
+      if (signal != "SIGHUP") return signal;
+      for (const std::string& line : file.reload(engine)) show.news(line);
+    }
     if (served == Engine::Served::gone) {
       failed = true;
       return "an interface is gone";
@@ -56,7 +70,8 @@ int run(const RunFlags& flags, const Choice& handler) {
   // A signal during set-up ends the process, and all that was set up with it.
   auto engine = Engine::open(std::move(*options));
   if (!engine) return fail(engine.error());
-  StopSignals signals;
+  StopSignals signals(flags.rules.empty() ? StopSignals::Hangup::ends
+                                          : StopSignals::Hangup::is_told);
   if (auto started = handler.start(**engine); !started) {
     return fail(started.error());
   }
@@ -154,6 +169,11 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
       ->add_option("--handler", flags.handler, "What to do with them:" + names)
       ->capture_default_str();
 
+  RulesFlags rules_flags;
+  CLI::App* rules_app =
+      app.add_subcommand("rules", "Look at the rules in force, change them");
+  add_rules_commands(*rules_app, rules_flags);
+
   std::vector<std::string> interfaces;
   bool json = false;
   CLI::App* status_app =
@@ -165,6 +185,7 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
   const int parsed = parse(app, argc, argv);
   if (parsed >= 0) return parsed;
   if (status_app->parsed()) return status(interfaces, json);
+  if (rules_app->parsed()) return run_rules_command(*rules_app, rules_flags);
   for (const Choice& each : handlers) {
     if (each.name == flags.handler) return run(flags, each);
   }

@@ -7,10 +7,11 @@
 
 namespace sluice::app {
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(Hangup hangup) {
   sigemptyset(&set_);
   sigaddset(&set_, SIGINT);
   sigaddset(&set_, SIGTERM);
+  if (hangup == Hangup::is_told) sigaddset(&set_, SIGHUP);
   ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   ::signal(SIGPIPE, SIG_IGN);  // A reader that went away ends the run.
   fd_ = Fd(::signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -24,6 +25,8 @@ bool StopSignals::pending() const {
 std::string StopSignals::take() {
   signalfd_siginfo info{};
   if (::read(fd_.get(), &info, sizeof info) != sizeof info) return "signal";
+  if (info.ssi_signo == SIGHUP) return "SIGHUP";
+  sigdelset(&set_, SIGHUP);
   ::pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
   return info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
 }

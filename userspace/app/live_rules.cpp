@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "live_rules.hpp"
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+namespace sluice::app {
+namespace {
+
+using Json = nlohmann::json;
+
+// Of requests and answers. Both ends may be of different versions of Sluice.
+constexpr int kSchema = 1;
+// A million rules take seconds.
+constexpr auto kPatience = std::chrono::seconds(120);
+
+// False as well where it has no such field, and where it is no object.
+bool is(const Json& json, const char* field, const Json& value) {
+  return json.is_object() && json.value(field, Json()) == value;
+}
+
+std::string dumped(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json of(const Count& count) {
+  return Json::array({count.packets, count.bytes});
+}
+
+Json of(const RuleCount& count) {
+  return Json::array({count.packets, count.bytes, count.last_hit});
+}
+
+Count count_of(const Json& json) { return {json.at(0), json.at(1)}; }
+
+RuleCount rule_count_of(const Json& json) {
+  return {count_of(json), json.at(2)};
+}
+
+Json of(const VerdictCounts& counts) {
+  return Json::array({of(counts.passed), of(counts.dropped), of(counts.steered),
+                      of(counts.reflected), of(counts.passed_no_socket),
+                      of(counts.dropped_no_socket)});
+}
+
+VerdictCounts verdicts_of(const Json& json) {
+  return {count_of(json.at(0)), count_of(json.at(1)), count_of(json.at(2)),
+          count_of(json.at(3)), count_of(json.at(4)), count_of(json.at(5))};
+}
+
+std::string refusal(const Error& error) {
+  return dumped({{"schema", kSchema},
+                 {"error",
+                  {{"code", error.code},
+                   {"call", error.call},
+                   {"arguments", error.arguments},
+                   {"advice", error.advice}}}});
+}
+
+std::string list_of(const Program& program) {
+  auto counts = program.counts();
+  if (!counts) return refusal(counts.error());
+  Json json = {{"schema", kSchema},
+               {"version", program.version()},
+               {"text", program.rules().text()},
+               {"verdicts", of(counts->verdicts)},
+               {"unmatched", of(counts->unmatched)},
+               {"fragments", of(counts->fragments)},
+               {"rules", Json::array()}};
+  for (const RuleCount& count : counts->rules) {
+    json["rules"].push_back(of(count));
+  }
+  return dumped(json);
+}
+
+LiveRules list_from(const Json& json, Rules rules) {
+  LiveRules live;
+  live.version = json.at("version");
+  live.rules = std::move(rules);
+  live.counts.verdicts = verdicts_of(json.at("verdicts"));
+  live.counts.unmatched = count_of(json.at("unmatched"));
+  live.counts.fragments = count_of(json.at("fragments"));
+  for (const Json& each : json.at("rules")) {
+    live.counts.rules.push_back(rule_count_of(each));
+  }
+  return live;
+}
+
+Error stale(const std::string& interface) {
+  return {EAGAIN, "rules", "of " + interface,
+          "Somebody else changed them meanwhile: look again."};
+}
+
+Result<std::uint64_t> propose(Engine& engine, const std::string& interface,
+                              const Json& request) {
+  auto rules = Rules::parse(request.at("text").get<std::string>());
+  if (!rules) return rules.error();
+  const Program* program = engine.program(interface);
+  const Json& instead_of = request.at("instead_of");
+  if (!instead_of.is_null() && instead_of != program->version()) {
+    return stale(interface);
+  }
+  if (!request.at("force").get<bool>()) {
+    auto safe = check_cut_off(interface, *rules);
+    if (!safe) return safe.error();
+  }
+  if (auto set = engine.set_rules(interface, *rules); !set) return set.error();
+  return program->version();
+}
+
+// The owner's answer, or its refusal.
+Result<Json> ask(const std::string& interface, const Json& request) {
+  auto answer = Control::ask(interface, dumped(request), kPatience);
+  if (!answer) return answer.error();
+  Json json = Json::parse(*answer, nullptr, false);
+  if (!is(json, "schema", kSchema)) {
+    return Error{EPROTO, "owner of", interface,
+                 "It is of another version of Sluice: ask it with that one."};
+  }
+  if (!json.contains("error")) return json;
+  const Json& error = json.at("error");
+  return Error{error.at("code"), "rules", error.at("arguments"),
+               error.at("advice")};
+}
+
+Json request_of(const char* what) {
+  return {{"request", what}, {"schema", kSchema}};
+}
+
+}  // namespace
+
+Result<std::string> interface_of(const std::string& named) {
+  if (!named.empty()) return named;
+  const auto owned = Control::owned();
+  if (owned.size() == 1) return owned.front();
+  std::string all;
+  for (const std::string& each : owned) all += (all.empty() ? "" : ", ") + each;
+  if (owned.empty()) {
+    return Error{ENOENT, "rules", "in force",
+                 "Sluice is on no interface of this network namespace."};
+  }
+  return Error{EINVAL, "-i", "is not given", "Name one of: " + all + "."};
+}
+
+Result<LiveRules> read_rules(const std::string& interface) {
+  const auto owner = Control::owner(interface);
+  auto json = ask(interface, request_of("rules"));
+  if (!json) return json.error();
+  auto rules = Rules::parse(json->at("text").get<std::string>());
+  if (!rules) return rules.error();
+  LiveRules live = list_from(*json, std::move(*rules));
+  live.interface = interface;
+  live.owner = owner;
+  return live;
+}
+
+Result<std::uint64_t> propose_rules(const std::string& interface,
+                                    const Proposal& proposal) {
+  // Here, too: the session in use is that of who types.
+  if (!proposal.force) {
+    auto safe = check_cut_off(interface, proposal.rules);
+    if (!safe) return safe.error();
+  }
+  Json request = request_of("load");
+  request["text"] = proposal.rules.text();
+  request["force"] = proposal.force;
+  request["instead_of"] = nullptr;
+  if (proposal.instead_of) request["instead_of"] = *proposal.instead_of;
+  auto json = ask(interface, request);
+  if (!json) return json.error();
+  return json->at("version").get<std::uint64_t>();
+}
+
+std::optional<std::string> answer_rules(Engine& engine,
+                                        const std::string& interface,
+                                        std::string_view request) {
+  const Json json = Json::parse(request, nullptr, false);
+  if (!is(json, "schema", kSchema)) return {};
+  if (is(json, "request", "rules")) {
+    return list_of(*engine.program(interface));
+  }
+  const Json instead_of = json.value("instead_of", Json());
+  if (!is(json, "request", "load") || !json.value("text", Json()).is_string() ||
+      !json.value("force", Json()).is_boolean() ||
+      !(instead_of.is_null() || instead_of.is_number_unsigned())) {
+    return {};
+  }
+  auto version = propose(engine, interface, json);
+  if (!version) return refusal(version.error());
+  return dumped({{"schema", kSchema}, {"version", *version}});
+}
+
+}  // namespace sluice::app
