@@ -186,9 +186,8 @@ class View {
   [[nodiscard]] std::string protocol(std::uint32_t type) const {
     const auto value = load(type == 0x0800 ? 23 : 20, 1);
     if (!value) return kEnds;
-    std::string text =
-        "protocol is " +
-        with_name(std::to_string(*value), name_of(kProtocols, *value));
+    std::string text = "protocol is " + with_name(std::to_string(*value),
+                                                  name_of(kProtocols, *value));
     if (type == 0x0800 || *value != 44) return text;
     const auto inside = load(54, 1);
     if (!inside) return text;
