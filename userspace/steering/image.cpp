@@ -183,7 +183,9 @@ void ImageBuilder::write_decisions() {
 
 void ImageBuilder::write_tables() {
   hot_.tables = lines_.add(tables_.size());
+  // Entries change: they must not be among the lines that have a copy.
   auto line = static_cast<std::uint32_t>(lines_.size());
+  line = std::max<std::uint32_t>(line, SLUICE_HOT_LINES);
   for (std::size_t i = 0; i < tables_.size(); ++i) {
     const auto& [shape, rows] = *tables_[i];
     sluice_table table{};
