@@ -94,13 +94,21 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND SLUICE_SANITIZE MATCHES "address")
     target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     target_link_libraries(${name} PRIVATE sluice::testing)
+    # Options of CLI11 take long to name.
+    set(runs $<IF:$<STREQUAL:${corpus},config>,10000,100000>)
+    file(GLOB dictionary CONFIGURE_DEPENDS tests/fuzz/corpus/${corpus}.dict)
+    list(TRANSFORM dictionary PREPEND -dict=)
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz/${corpus})
     # What it learns goes into the first folder; the tree's is read.
     add_test(NAME fuzz.${corpus}
-             COMMAND ${name} -runs=100000 -seed=1 -max_len=4096 -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz/
+             COMMAND ${name} -runs=${runs} -seed=1 -max_len=4096 ${dictionary} -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz/
                      ${CMAKE_BINARY_DIR}/fuzz/${corpus} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${corpus})
     set_tests_properties(fuzz.${corpus} PROPERTIES LABELS fuzz TIMEOUT 120)
   endforeach()
+  target_link_libraries(expression_fuzz PRIVATE PkgConfig::libpcap)
+  target_include_directories(config_fuzz PRIVATE userspace/app)
+  target_compile_options(sluice_app PRIVATE -fsanitize=fuzzer-no-link)
+  target_link_libraries(config_fuzz PRIVATE sluice::app CLI11::CLI11)
 endif()
 
 find_package(benchmark REQUIRED)
