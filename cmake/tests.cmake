@@ -68,6 +68,12 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set_tests_properties(package.AnInstalledCopyCanBeBuiltAgainst PROPERTIES LABELS package TIMEOUT 300)
 endif()
 
+# It builds with g++, whatever the preset: once is enough.
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_test(NAME mutants.Slice COMMAND scripts/mutants.sh --slice --jobs 1 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(mutants.Slice PROPERTIES LABELS mutants TIMEOUT 600)
+endif()
+
 # Each file compiles, but not with its MISTAKE: the compiler says what is wrong.
 file(GLOB mistakes CONFIGURE_DEPENDS tests/compile_fail/*.cpp)
 foreach(source ${mistakes})
