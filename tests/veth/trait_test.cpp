@@ -154,15 +154,15 @@ class VethSide : public KernelSide {
     if (!umem) return umem.error();
     umem_.emplace(std::move(*umem));
     if (auto r = lab_->in(Side::a, [&] { return bind(options); }); !r) return r;
-    auto kernel = LinuxKernel::open({socket_->fd()}, *mailbox_, true);
-    if (!kernel) return kernel.error();
-    kernel_ = std::move(*kernel);
     for (auto [side, wire] : {std::pair(Side::a, &here_), {Side::b, &there_}}) {
       auto opened = lab_->wire(side);
       if (!opened) return opened.error();
       wire->emplace(std::move(*opened));
     }
     drain(options.ring_size);
+    auto kernel = LinuxKernel::open({socket_->fd()}, *mailbox_, true);
+    if (!kernel) return kernel.error();
+    kernel_ = std::move(*kernel);
     return {};
   }
   // At side a.
