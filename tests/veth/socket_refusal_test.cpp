@@ -44,10 +44,11 @@ class SocketRefusalTest : public VethTest {
   [[nodiscard]] SocketOptions options() {
     return {.interface = mine().interface, .ring_size = 256};
   }
+  [[nodiscard]] const Umem& umem() const { return *umem_; }
   void expect_refused(const SocketOptions& options, int code,
                       const Words& said) {
     const auto socket =
-        lab().in(Side::a, [&] { return Socket::open(options, *umem_); });
+        lab().in(Side::a, [&] { return Socket::open(options, umem()); });
     ASSERT_FALSE(socket);
     EXPECT_EQ(socket.error().code, code) << socket.error().message();
     for (const std::string& each : said) {
@@ -101,6 +102,34 @@ TEST_F(SocketRefusalTest, ZeroCopyOfADriverThatHasNone) {
   SocketOptions wrong = options();
   wrong.zero_copy = true;
   expect_refused(wrong, EOPNOTSUPP, {"queue 0", "no zero-copy"});
+}
+
+TEST_F(SocketRefusalTest, MoreFdsThanTheProcessMayHave) {
+  lab().in(Side::a, [&] {
+    const int next = ::dup(STDIN_FILENO);  // The lowest that is free.
+    ::close(next);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    const auto socket = Socket::open(options(), umem());
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    ASSERT_FALSE(socket);
+    EXPECT_EQ(socket.error().code, EMFILE);
+  });
+}
+
+TEST_F(SocketRefusalTest, StatisticsOfWhatIsNoLongerASocket) {
+  auto socket =
+      lab().in(Side::a, [&] { return Socket::open(options(), umem()); });
+  ASSERT_TRUE(socket) << socket.error().message();
+  EXPECT_FALSE(socket->zero_copy());
+  ASSERT_TRUE(socket->statistics());
+  ASSERT_EQ(::dup2(STDIN_FILENO, socket->fd()), socket->fd());
+  const auto statistics = socket->statistics();
+  ASSERT_FALSE(statistics);
+  EXPECT_NE(statistics.error().message().find("XDP_STATISTICS"),
+            std::string::npos);
 }
 
 TEST_F(SocketRefusalTest, AnFdThatIsNoXdpSocketIsNotAdopted) {
