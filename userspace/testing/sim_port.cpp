@@ -56,6 +56,7 @@ void SimPort::set_link(bool up) {
 void SimPort::set_carrier(bool there) {
   if (there == carrier_) return;
   carrier_ = there;
+  link_due_ = Time::never();
   if (link_up_) tell_of_link(there);
 }
 
@@ -67,15 +68,22 @@ void SimPort::tell_of_link(bool up) {
       {up ? Event::Kind::link_up : Event::Kind::link_down, index_});
 }
 
-// At a packet or a kick the link may go down for a while.
+// At a packet or a kick the link may go down for a while, by either end.
 void SimPort::flap() {
-  if (!link_up_ || !world_.random.chance(world_.faults.link_flap)) return;
-  set_link(false);
+  if (!link_up_ || !carrier_) return;
+  if (!world_.random.chance(world_.faults.link_flap)) return;
+  if (world_.random.below(2) == 0) {
+    set_link(false);
+  } else {
+    set_carrier(false);
+  }
   link_due_ = world_.clock + world_.random.up_to(world_.faults.down_max);
 }
 
 void SimPort::settle_link() {
-  if (link_due_ <= world_.clock) set_link(true);
+  if (link_due_ > world_.clock) return;
+  set_link(true);
+  set_carrier(true);
 }
 
 void SimPort::stick(Time until) { stuck_until_ = until; }
