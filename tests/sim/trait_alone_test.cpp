@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <ostream>
 #include <sluice/testing/sim_kernel.hpp>
-#include <string>
 #include <vector>
 
 namespace sluice::testing {
@@ -188,6 +188,8 @@ struct KickError {
   double SimFaults::* rate;
   int code;
 };
+// The end of its name in ctest.
+void PrintTo(const KickError& error, std::ostream* out) { *out << error.name; }
 class SimKickError : public SimTraits,
                      public ::testing::WithParamInterface<KickError> {};
 
@@ -204,8 +206,7 @@ TEST_P(SimKickError, TakesNothing) {
 INSTANTIATE_TEST_SUITE_P(
     Each, SimKickError,
     ::testing::Values(KickError{"ENOBUFS", &SimFaults::kick_enobufs, ENOBUFS},
-                      KickError{"EINTR", &SimFaults::kick_eintr, EINTR}),
-    [](const auto& each) { return std::string(each.param.name); });
+                      KickError{"EINTR", &SimFaults::kick_eintr, EINTR}));
 
 TEST_F(SimTraits, ADeviceMayLoseAPacketWhileTheLinkIsUp) {
   put(1);

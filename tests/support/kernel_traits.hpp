@@ -12,6 +12,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <sluice/testing/frame.hpp>
 #include <sluice/testing/veth_lab.hpp>
 #include <utility>
@@ -135,6 +136,9 @@ struct GrantedBudget : KernelTraits {
 struct MultiBuffer : KernelTraits {
   MultiBuffer() : KernelTraits({.multi_buffer = true}) {}
 };
+
+/// The end of their names in ctest; else it would be an address.
+inline void PrintTo(MakeSide, std::ostream* out) { *out << "CopyMode"; }
 
 /// In one source of each program that has a kernel to offer.
 #define SLUICE_INSTANTIATE_KERNEL_TRAITS(kernel, make)                      \
