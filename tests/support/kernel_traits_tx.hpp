@@ -82,7 +82,7 @@ TEST_P(KernelTraits, AKickStopsBehindAnInvalidDescriptorAndSaysNothing) {
 // descriptor stays, and its frame seems to come back nevertheless, each time.
 TEST_P(KernelTraits, MetadataThatCannotBeIsRefusedAndStays) {
   write(frame(130), 60);
-  put({frame(130), 60, 1U << 1});
+  put({frame(130), 60, XDP_TX_METADATA});
   EXPECT_EQ(kick(), EINVAL);
   EXPECT_EQ(kick(), EINVAL);
   EXPECT_EQ(tx_->unconsumed(), 1U);

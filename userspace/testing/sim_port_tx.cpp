@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <sluice/testing/sim_port.hpp>
+#include <sluice/uapi.hpp>
 
 namespace sluice::testing {
 namespace {
@@ -13,8 +14,7 @@ using std::chrono::microseconds;
 constexpr Duration kFlightTime = microseconds(3);
 // Descriptors that a zero-copy driver takes each time it looks.
 constexpr std::uint32_t kDriverBatch = 64;
-// What the system's headers may not have yet (linux/if_xdp.h, Linux 6.8).
-constexpr std::uint32_t kTxMetadata = 1U << 1;
+constexpr std::uint32_t kOptions = XDP_PKT_CONTD | XDP_TX_METADATA;
 
 }  // namespace
 
@@ -22,7 +22,7 @@ bool SimPort::valid(const xdp_desc& desc) const noexcept {
   return desc.len > 0 && desc.addr < world_.umem.size() &&
          (desc.addr & (world_.frame_size - 1)) + desc.len <=
              world_.frame_size &&
-         (desc.options & ~(XDP_PKT_CONTD | kTxMetadata)) == 0;
+         (desc.options & ~kOptions) == 0;
 }
 
 // The kernel takes nothing that it could not complete.
@@ -99,7 +99,7 @@ SimPort::Taken SimPort::take() {
   const xdp_desc desc = tx_.peek();
   const bool first = !draining_ && outgoing_.empty();
   if (!options_.zero_copy && first && valid(desc) &&
-      (desc.options & kTxMetadata) != 0) {
+      (desc.options & XDP_TX_METADATA) != 0) {
     // Nobody said how long it is. The kernel lets go of what it had made of
     // the descriptor, which completes it, and leaves it in TX.
     fly(desc.addr);
