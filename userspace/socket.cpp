@@ -45,6 +45,9 @@ std::string bind_advice(int error, const SocketOptions& options) {
   if ((error == EOPNOTSUPP || error == ENOENT) && options.zero_copy) {
     return "The driver has no zero-copy for this queue.";
   }
+  if (error == ENODEV) {  // Since its name was looked up.
+    return "The interface has gone; `ip link` shows what there is.";
+  }
   if (error == ENETDOWN) {
     return "Set the interface up: ip link set " + options.interface + " up.";
   }

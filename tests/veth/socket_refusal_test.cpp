@@ -8,6 +8,7 @@
 
 #include <sluice/socket.hpp>
 #include <sluice/umem.hpp>
+#include <thread>
 
 #include "veth_test.hpp"
 
@@ -88,6 +89,19 @@ TEST_F(SocketRefusalTest, InterfaceThatIsNotThere) {
   SocketOptions wrong = options();
   wrong.interface = "nope0";
   expect_refused(wrong, ENODEV, {"nope0", "ip link"});
+}
+
+// Its queue is busy, so that bind(2) is tried again until it has gone.
+TEST_F(SocketRefusalTest, InterfaceThatGoesAway) {
+  const auto first =
+      lab().in(Side::a, [&] { return Socket::open(options(), umem()); });
+  ASSERT_TRUE(first) << first.error().message();
+  std::thread remover([this] {
+    std::this_thread::sleep_for(200ms);
+    EXPECT_TRUE(lab().remove());
+  });
+  expect_refused(options(), ENODEV, {mine().interface, "ip link"});
+  remover.join();
 }
 
 TEST_F(SocketRefusalTest, QueueThatIsNotThere) {
