@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <ostream>
 #include <sluice/testing/sim_kernel.hpp>
+#include <string>
 #include <vector>
 
 namespace sluice::testing {
