@@ -69,6 +69,12 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set_tests_properties(package.AnInstalledCopyCanBeBuiltAgainst PROPERTIES LABELS package TIMEOUT 300)
 endif()
 
+# It builds with g++, whatever the preset: once is enough.
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_test(NAME mutants.Slice COMMAND scripts/mutants.sh --slice --jobs 1 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(mutants.Slice PROPERTIES LABELS mutants TIMEOUT 600)
+endif()
+
 # Each file compiles, but not with its MISTAKE: the compiler says what is wrong.
 file(GLOB mistakes CONFIGURE_DEPENDS tests/compile_fail/*.cpp)
 foreach(source ${mistakes})
@@ -95,13 +101,21 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND SLUICE_SANITIZE MATCHES "address")
     target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     target_link_libraries(${name} PRIVATE sluice::testing)
+    # Options of CLI11 take long to name.
+    set(runs $<IF:$<STREQUAL:${corpus},config>,10000,100000>)
+    file(GLOB dictionary CONFIGURE_DEPENDS tests/fuzz/corpus/${corpus}.dict)
+    list(TRANSFORM dictionary PREPEND -dict=)
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz/${corpus})
     # What it learns goes into the first folder; the tree's is read.
     add_test(NAME fuzz.${corpus}
-             COMMAND ${name} -runs=100000 -seed=1 -max_len=4096 -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz/
+             COMMAND ${name} -runs=${runs} -seed=1 -max_len=4096 ${dictionary} -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz/
                      ${CMAKE_BINARY_DIR}/fuzz/${corpus} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${corpus})
     set_tests_properties(fuzz.${corpus} PROPERTIES LABELS fuzz TIMEOUT 120)
   endforeach()
+  target_link_libraries(expression_fuzz PRIVATE PkgConfig::libpcap)
+  target_include_directories(config_fuzz PRIVATE userspace/app)
+  target_compile_options(sluice_app PRIVATE -fsanitize=fuzzer-no-link)
+  target_link_libraries(config_fuzz PRIVATE sluice::app CLI11::CLI11)
 endif()
 
 find_package(benchmark REQUIRED)

@@ -26,6 +26,7 @@ ninja-build          runs the build
 pkg-config           finds libbpf and liburing
 clang-19             debug, sanitizer and second release build; BPF compiler
 libclang-rt-19-dev   run-time libraries of the sanitizers
+llvm-19              coverage.sh counts lines; symbols in sanitizers' stacks
 clang-format-19      the formatting the style test holds
 clang-tidy-19        use after move and function length, as errors
 bpftool              turns a BPF object into the embedded skeleton

@@ -16,8 +16,9 @@ and ends with ctest's summary. Exit 0 only if everything passed.
                run them is told why they are left out, on one that can they
                must not be skipped.
   --quick      unit, pcap and style tests only; no root, under a minute
-  --sanitize   all tests but style and package under AddressSanitizer and
-               UBSan, then under ThreadSanitizer
+  --sanitize   all tests but style, package and mutants under AddressSanitizer
+               and UBSan, with the coverage of the packet path
+               (scripts/coverage.sh), then under ThreadSanitizer
 
 After tests on veth pairs the kernel's log is read for complaints, and nothing
 they made (namespaces, links, pinned BPF objects, processes) may remain.
@@ -105,6 +106,15 @@ with_watch() {
   return "$result"
 }
 
+# Sockets are opened on veth pairs only.
+coverage() {
+  if [ -n "$obstacle" ]; then
+    say "no coverage is told: sockets need veth pairs, and $obstacle"
+  else
+    scripts/coverage.sh asan
+  fi
+}
+
 mode=full
 case ${1:-} in
   '') ;;
@@ -141,10 +151,12 @@ if [ "$mode" = full ]; then
   scripts/build.sh release-clang shipped
   with_watch release
 else
-  leave_out='style|package'
+  leave_out='style|package|mutants'
+  scripts/coverage.sh --clear
   for preset in asan tsan; do
     say "building and testing $preset"
     scripts/build.sh "$preset"
     with_watch "$preset"
+    [ "$preset" = tsan ] || coverage
   done
 fi

@@ -4,7 +4,14 @@
 
 namespace sluice {
 
+#ifdef SLUICE_CHECK_FRAMES
+void Packet::used_after_move() const noexcept {
+  home_.pool->stop(addr_, "is of a packet that was used after it moved away");
+}
+#endif
+
 Packet::Segments Packet::segments() const noexcept {
+  check_owned();
   assert(pool_ != nullptr);
   Segments segments;
   segments.count_ = origin_.segments;
@@ -72,6 +79,7 @@ bool Packet::trim_chain(std::uint32_t count) noexcept {
 }
 
 std::optional<Packet> Packet::copy() const noexcept {
+  check_owned();
   assert(pool_ != nullptr);
   if (pool_->available() < origin_.segments) return std::nullopt;
   std::uint64_t first = 0;

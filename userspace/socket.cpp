@@ -32,26 +32,26 @@ Result<Mapping> map_ring(int fd, std::uint32_t size, long page,
 
 // What a refused bind means, where the errno alone does not tell.
 std::string bind_advice(int error, const SocketOptions& options) {
-  switch (error) {
-    case EBUSY:
-      return "Another AF_XDP socket has this queue; end its program first.";
-    case EINVAL:
-      return options.zero_copy
-                 ? "The device has no memory access that zero-copy needs, or "
-                   "the interface has no such queue."
-                 : "The interface has no such queue, or its MTU does not fit "
-                   "into a frame.";
-    case EOPNOTSUPP:
-    case ENOENT:
-      return options.zero_copy ? "The driver has no zero-copy for this queue."
-                               : "";
-    case ENODEV:
-      return "There is no such interface.";
-    case ENETDOWN:
-      return "Set the interface up: ip link set " + options.interface + " up.";
-    default:
-      return "";
+  if (error == EBUSY) {
+    return "Another AF_XDP socket has this queue; end its program first.";
   }
+  if (error == EINVAL) {
+    return options.zero_copy
+               ? "The device has no memory access that zero-copy needs, or "
+                 "the interface has no such queue."
+               : "The interface has no such queue, or its MTU does not fit "
+                 "into a frame.";
+  }
+  if ((error == EOPNOTSUPP || error == ENOENT) && options.zero_copy) {
+    return "The driver has no zero-copy for this queue.";
+  }
+  if (error == ENODEV) {  // Since its name was looked up.
+    return "The interface has gone; `ip link` shows what there is.";
+  }
+  if (error == ENETDOWN) {
+    return "Set the interface up: ip link set " + options.interface + " up.";
+  }
+  return "";
 }
 
 }  // namespace

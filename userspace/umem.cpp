@@ -16,13 +16,26 @@ std::string described(const UmemOptions& options) {
          std::to_string(options.frame_size) + " bytes";
 }
 
-Result<Fd> make_file(std::size_t size, unsigned flags, std::string what) {
+struct Memory {
+  Fd fd;
+  Mapping mapping;
+};
+
+Result<Memory> make_memory(std::size_t size, unsigned flags,
+                           const UmemOptions& options) {
   Fd fd(::memfd_create("sluice-umem", MFD_CLOEXEC | flags));
-  if (!fd) return Error::last("memfd_create", std::move(what));
+  if (!fd) return Error::last("memfd_create", described(options));
   if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
-    return Error::last("ftruncate", std::move(what));
+    return Error::last("ftruncate", described(options));
   }
-  return fd;
+  auto mapping = Mapping::shared(fd.get(), size, 0, "umem");
+  if (!mapping) {
+    Error error = mapping.error();
+    error.arguments = described(options);
+    error.advice = "Ask for fewer with --frames-per-queue.";
+    return error;
+  }
+  return Memory{std::move(fd), std::move(*mapping)};
 }
 
 }  // namespace
@@ -33,35 +46,19 @@ Result<Umem> Umem::create(const UmemOptions& options) {
     return Error{EINVAL, "umem", described(options),
                  "The frame size is 2048 or 4096."};
   }
-  Umem umem;
-  umem.options_ = options;
   const std::size_t size =
       static_cast<std::size_t>(options.frames) * options.frame_size;
-  if (options.huge_pages && size % kHugePage == 0) {
-    // Reserved pages may be too few: mapping tells, at once.
-    auto file = make_file(size, MFD_HUGETLB, described(options));
-    if (file) {
-      auto mapping = Mapping::shared(file->get(), size, 0, "umem");
-      if (mapping) {
-        umem.fd_ = std::move(*file);
-        umem.mapping_ = std::move(*mapping);
-        umem.huge_ = true;
-        return umem;
-      }
-    }
-  }
-  auto file = make_file(size, 0, described(options));
-  if (!file) return file.error();
-  auto mapping = Mapping::shared(file->get(), size, 0, "umem");
-  if (!mapping) {
-    Error error = mapping.error();
-    error.arguments = described(options);
-    error.advice = "Ask for fewer with --frames-per-queue.";
-    return error;
-  }
-  umem.fd_ = std::move(*file);
-  umem.mapping_ = std::move(*mapping);
-  if (options.huge_pages) {
+  const bool fits = options.huge_pages && size % kHugePage == 0;
+  // Reserved huge pages may be too few: mapping tells, at once.
+  auto memory = make_memory(size, fits ? MFD_HUGETLB : 0U, options);
+  Umem umem;
+  umem.huge_ = fits && memory;
+  if (fits && !memory) memory = make_memory(size, 0, options);
+  if (!memory) return memory.error();
+  umem.options_ = options;
+  umem.fd_ = std::move(memory->fd);
+  umem.mapping_ = std::move(memory->mapping);
+  if (options.huge_pages && !umem.huge_) {
     // Advice: the kernel may have them or not, and need not say.
     (void)::madvise(umem.bytes().data(), size, MADV_HUGEPAGE);
   }

@@ -18,6 +18,7 @@
 #include <memory>
 #include <sluice/ring.hpp>
 #include <span>
+#include <string>
 
 namespace sluice {
 
@@ -67,6 +68,8 @@ class FramePool {
             std::uint32_t lent = 0);
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
+  /// In checked builds a frame that a handler still owns stops the program: it
+  /// was leaked, or its packet would outlive the pool.
   ~FramePool();
 
   /// Free frames.
@@ -131,15 +134,34 @@ class FramePool {
   }
 
   /// Notes that the frame changed hands. In checked builds a frame that was not
-  /// `from`'s stops the program, and what no handler owns is poisoned.
+  /// `from`'s stops the program, as does one whose bytes changed in the pool;
+  /// what no handler owns is poisoned.
   void moved([[maybe_unused]] std::uint64_t addr,
              [[maybe_unused]] FrameOwner from,
              [[maybe_unused]] FrameOwner to) noexcept {
     if constexpr (kCheckFrames) check_move(addr, from, to);
   }
+  /// Notes that `size` bytes at `addr` are TX's. In checked builds the program
+  /// stops if they are others when the frame comes home.
+  void sent([[maybe_unused]] std::uint64_t addr,
+            [[maybe_unused]] std::uint32_t size) noexcept {
+    if constexpr (kCheckFrames) note_sent(addr, size);
+  }
+
+  /// Checked builds: the last owners of the frame, oldest first, a line each;
+  /// else "".
+  [[nodiscard]] std::string history(std::uint64_t addr) const;
+  /// The program ends: what is wrong with the frame, then its history.
+  [[noreturn]] void stop(std::uint64_t addr,
+                         const std::string& what) const noexcept;
 
  private:
+  struct Watch;  // What checked builds know of every frame.
+
   void check_move(std::uint64_t addr, FrameOwner from, FrameOwner to) noexcept;
+  void check_bytes(std::uint64_t addr) const noexcept;
+  void check_leaks() const noexcept;
+  void note_sent(std::uint64_t addr, std::uint32_t size) noexcept;
 
   FrameMap map_;
   std::uint64_t* top_;  // One past the free frame used last.
@@ -148,7 +170,7 @@ class FramePool {
   int frame_shift_;
   std::unique_ptr<std::uint64_t[]> free_;  // The stack, frames_ entries.
   std::unique_ptr<Link[]> links_;
-  std::unique_ptr<FrameOwner[]> owners_;  // Checked builds only.
+  std::unique_ptr<Watch> watch_;  // Checked builds only.
 };
 
 }  // namespace sluice

@@ -43,13 +43,14 @@ class Packet {
   /// the Ethernet header on, without FCS. The pool counts the frame as held.
   Packet(FramePool& pool, std::uint64_t addr, std::uint32_t size,
          Origin origin) noexcept
-      : pool_(&pool), addr_(addr), size_(size), origin_(origin) {}
+      : pool_(&pool), addr_(addr), size_(size), origin_(origin), home_(pool) {}
 
   Packet(Packet&& other) noexcept
       : pool_(std::exchange(other.pool_, nullptr)),
         addr_(other.addr_),
         size_(other.size_),
-        origin_(other.origin_) {}
+        origin_(other.origin_),
+        home_(other.home_) {}
 
   /// By value: the frame held until now is at home on return.
   Packet& operator=(Packet other) noexcept {
@@ -57,6 +58,7 @@ class Packet {
     std::swap(addr_, other.addr_);
     std::swap(size_, other.size_);
     std::swap(origin_, other.origin_);
+    std::swap(home_, other.home_);
     return *this;
   }
 
@@ -73,6 +75,7 @@ class Packet {
   /// The packet, or its first segment: Ethernet header to last byte. Valid as
   /// long as *this owns the frame; prepend and its like invalidate it.
   [[nodiscard]] std::span<std::byte> bytes() const noexcept {
+    check_owned();
     assert(pool_ != nullptr);  // A packet was used after it was moved away.
     return {pool_->at(addr_), size_};
   }
@@ -92,6 +95,7 @@ class Packet {
 
   /// Bytes of all segments.
   [[nodiscard]] std::uint32_t size() const noexcept {
+    check_owned();
     return origin_.segments == 1
                ? size_
                : chain_size(*pool_, {addr_, size_}, origin_.segments);
@@ -102,18 +106,21 @@ class Packet {
   /// packet has at least kHeadroom bytes in front) or too little to cut: a
   /// packet keeps its last byte, or it would end in the next frame.
   [[nodiscard]] bool prepend(std::uint32_t count) noexcept {
+    check_owned();
     if (addr_ - pool_->frame_of(addr_) < count) return false;
     addr_ -= count;
     size_ += count;
     return true;
   }
   [[nodiscard]] bool trim_front(std::uint32_t count) noexcept {
+    check_owned();
     if (count >= size_) return false;
     addr_ += count;
     size_ -= count;
     return true;
   }
   [[nodiscard]] bool append(std::uint32_t count) noexcept {
+    check_owned();
     if (origin_.segments != 1) [[unlikely]]
       return append_to_chain(*pool_, addr_, origin_.segments, count);
     if (!pool_->contains(addr_, std::uint64_t{size_} + count)) return false;
@@ -121,6 +128,7 @@ class Packet {
     return true;
   }
   [[nodiscard]] bool trim_back(std::uint32_t count) noexcept {
+    check_owned();
     if (origin_.segments != 1) [[unlikely]]
       return trim_chain(count);
     if (count > size_) return false;
@@ -157,6 +165,22 @@ class Packet {
  private:
   friend class Port;  // Builds packets from descriptors and back.
 
+  // Checked builds remember whose frame a packet was that moved away.
+  struct Home {
+#ifdef SLUICE_CHECK_FRAMES
+    explicit Home(FramePool& home) noexcept : pool(&home) {}
+    FramePool* pool;
+#else
+    explicit Home(FramePool&) noexcept {}
+#endif
+  };
+  void check_owned() const noexcept {
+#ifdef SLUICE_CHECK_FRAMES
+    if (pool_ == nullptr) used_after_move();
+#endif
+  }
+  [[noreturn]] void used_after_move() const noexcept;
+
   // By value: a packet whose address nobody asks for lives in registers.
   static void drop_chain(FramePool& pool, std::uint64_t addr,
                          std::uint8_t segments) noexcept;
@@ -173,8 +197,10 @@ class Packet {
   std::uint64_t addr_;  // First byte.
   std::uint32_t size_;  // Of the first segment.
   Origin origin_;       // link(frame) leads from a segment to the next.
+  [[no_unique_address]] Home home_;
 };
 
-static_assert(sizeof(Packet) == 24, "a packet travels in registers");
+static_assert(kCheckFrames || sizeof(Packet) == 24,
+              "a packet travels in registers");
 
 }  // namespace sluice

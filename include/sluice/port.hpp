@@ -11,6 +11,7 @@
 // One thread. Source: Documentation/networking/af_xdp.rst.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -97,10 +98,11 @@ class Port {
 
   /// COMPLETION -> pool. Returns how many frames came back.
   std::uint32_t reclaim() noexcept {
-    if (transmitting() == 0) return 0;
+    const std::uint32_t given = transmitting();
+    if (given == 0) return 0;
     const std::uint32_t count = completion_.readable(kReclaimMax);
     if (count == 0) return 0;
-    assert(count <= transmitting());  // More came home than ever left.
+    assert(count <= given);  // More came home than ever left.
     const auto completion = completion_.burst();
     FramePool& pool = *pool_;
     const FrameMap frames = pool.map();
@@ -189,7 +191,10 @@ class Port {
   /// Takes the packet for sending. False: no room in TX, nothing changed.
   /// REQUIRES: the packet is of this core.
   [[nodiscard]] bool send(Packet& packet) noexcept {
-    if constexpr (kCheckFrames) assert(packet.pool_ == pool_);
+    if constexpr (kCheckFrames) {
+      packet.check_owned();
+      assert(packet.pool_ == pool_);
+    }
     if (packet.origin_.segments != 1) [[unlikely]] {
       if (!send_chain({packet.addr_, packet.size_}, packet.origin_.segments)) {
         return false;
@@ -258,10 +263,12 @@ class Port {
     desc.options = options;  // Always written: the slot has an old value.
     queued_bytes_ += size;
     pool_->moved(addr, FrameOwner::handler, FrameOwner::tx);
+    pool_->sent(addr, size);
   }
 
   bool find_room(std::uint32_t wanted) noexcept {
-    room_ = tx_.writable(tx_.size());
+    // What is queued was given room: a consumer that goes back is not believed.
+    room_ = std::max(queued_, tx_.writable(tx_.size()));
     return room_ - queued_ >= wanted;
   }
   bool send_chain(FramePool::Link first, std::uint32_t segments) noexcept;

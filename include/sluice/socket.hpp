@@ -28,8 +28,9 @@ struct SocketOptions {
 
 /// What the kernel counts for a socket (XDP_STATISTICS), in packets.
 struct SocketStatistics {
-  std::uint64_t rx_dropped = 0;    ///< Too large, or no memory.
-  std::uint64_t rx_invalid = 0;    ///< FILL entries that were no good.
+  std::uint64_t rx_dropped = 0;  ///< Too large, or no memory.
+  /// 0: it is of RX, which the kernel writes. It counts no bad FILL entries.
+  std::uint64_t rx_invalid = 0;
   std::uint64_t tx_invalid = 0;    ///< TX entries that were no good.
   std::uint64_t rx_ring_full = 0;  ///< RX had no room.
   std::uint64_t fill_empty = 0;    ///< FILL had nothing.

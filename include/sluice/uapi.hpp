@@ -14,6 +14,9 @@
 #ifndef XDP_PKT_CONTD  // Linux 6.6: the packet goes on in the next descriptor.
 #define XDP_PKT_CONTD (1 << 0)
 #endif
+#ifndef XDP_TX_METADATA  // Linux 6.8: metadata stands before the packet.
+#define XDP_TX_METADATA (1 << 1)
+#endif
 #ifndef XDP_MAX_TX_SKB_BUDGET  // Linux 6.17: descriptors a copy-mode send
                                // takes.
 #define XDP_MAX_TX_SKB_BUDGET 9

@@ -127,3 +127,9 @@ NAMED = [
     Mutant("spsc-full-off-by-one", SPSC, "== Size) return false;",
            "== Size + 1) return false;"),
 ]
+
+# Those of --slice: of rings, ports, copies, chains and sleep; the property test
+# alone finds each.
+SLICE = ("compare-instead-of-subtract", "lost-completion-release",
+         "copy-loses-a-segment", "chain-forgotten-between-bursts",
+         "rx-never-woken")

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop, a simulated kernel on a bad day, and handlers that do anything.
 //
-// Each scenario is drawn from a seed, so that a failure is replayed by
-//   SLUICE_SIM_SEED=N sim_tests --gtest_filter=PropertyTest.*
+// Each scenario is drawn from a seed; a failure prints the line that replays
+// it:
+//   SLUICE_SIM_SEED=N sim_tests --gtest_filter='PropertyTest.EveryFrame*'
 // SLUICE_SIM_PACKETS says how many packets to run altogether, and
 // SLUICE_SIM_SEED without it runs that one scenario.
 #include <gtest/gtest.h>
@@ -14,6 +15,7 @@
 #include <string>
 
 #include "random_work.hpp"
+#include "replay_line.hpp"
 #include "turn_by_turn.hpp"
 
 namespace sluice::testing {
@@ -293,7 +295,6 @@ constexpr Floor kFloors[] = {
     {SimTrait::link_down, 100},
     {SimTrait::link_up, 100},
     {SimTrait::wake_spurious, 50'000},
-
     {SimTrait::index_wrapped, 150},
 };
 
@@ -306,13 +307,12 @@ TEST(PropertyTest, EveryFrameHasOneOwnerAndEveryPacketOneFate) {
   std::uint64_t received = 0;
   std::uint64_t virtual_ns = 0;
   for (; received < packets; ++seed) {
+    const ReplayLine replay(seed, "PropertyTest.EveryFrame*");
     const Outcome outcome = run(draw(seed, kScenarioPackets));
     counts += outcome.counts;
     received += outcome.received;
     virtual_ns += outcome.clock.ns;
-    ASSERT_EQ(outcome.problem, "")
-        << "replay: SLUICE_SIM_SEED=" << seed
-        << " sim_tests --gtest_filter=PropertyTest.EveryFrame*";
+    ASSERT_EQ(outcome.problem, "") << replay.text();
   }
   std::printf("%" PRIu64 " packets, %" PRIu64 " s of virtual time\n", received,
               virtual_ns / 1'000'000'000);
@@ -335,6 +335,24 @@ TEST(PropertyTest, OneSeedIsOneRun) {
     EXPECT_EQ(once.clock, again.clock);
     EXPECT_NE(once.history, run(draw(seed + 1000, 3000)).history);
   }
+}
+
+TEST(PropertyDeathTest, AScenarioThatDiesTellsHowToReplayIt) {
+  const char* const line =
+      "replay: SLUICE_SIM_SEED=17 .*_tests --gtest_filter='It'\n";
+  EXPECT_DEATH(
+      {
+        const ReplayLine replay(17, "It");
+        std::abort();
+      },
+      line);
+  EXPECT_DEATH(
+      {
+        const ReplayLine replay(17, "It");
+        const volatile std::uintptr_t nowhere = 8;
+        *reinterpret_cast<volatile char*>(nowhere) = 0;
+      },
+      line);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 #include <sluice/testing/sim_core.hpp>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,66 @@ struct Reflect {
   }
   void event(const Event& event) { events.push_back(event); }
 };
+
+#ifdef SLUICE_CHECK_FRAMES
+// A handler's mistakes, as its author sees them: the frame's last owners.
+struct Twice {
+  void operator()(Packet packet, Core& core) noexcept {
+    core.reply(std::move(packet));
+    // NOLINTNEXTLINE(bugprone-use-after-move): the mistake.
+    core.reply(std::move(packet));
+  }
+};
+
+TEST(SimCoreDeathTest, APacketSentTwiceTellsWhoseItWas) {
+  SimCore sim;
+  sim.port(0).feed(every(sim, 1us, 10));
+  Twice handler;
+  EXPECT_DEATH(sim.run(handler, 1ms),
+               "used after it moved away\n.*oldest first.*"
+               "the pool -> the kernel, to receive into\n.*"
+               "the kernel, to receive into -> a handler\n.*"
+               "a handler -> the kernel, to transmit\n");
+}
+
+struct Forgets {
+  void operator()(Packet packet, Core&) noexcept {
+    leaked = new Packet(std::move(packet));
+  }
+  Packet* leaked = nullptr;
+};
+
+TEST(SimCoreDeathTest, APacketThatIsForgottenIsToldAtTheEnd) {
+  EXPECT_DEATH(
+      {
+        SimCore sim;
+        sim.port(0).feed(every(sim, 1us, 1));
+        Forgets handler;
+        sim.run(handler, 1ms);
+      },
+      "handlers still own 1 of its frames\n.*"
+      "the kernel, to receive into -> a handler\n$");
+}
+
+// The bytes are its own when the kernel reads them, and others' afterwards.
+struct WritesLate {
+  void operator()(Packet packet, Core& core) noexcept {
+    if (!late.empty()) late[0] = std::byte{2};
+    late = packet.bytes();
+    core.reply(std::move(packet));
+  }
+  std::span<std::byte> late = {};
+};
+
+TEST(SimCoreDeathTest, AByteWrittenAfterSendTellsWhoseItWas) {
+  SimCore sim;
+  sim.port(0).feed(every(sim, 1us, 1000));
+  WritesLate handler;
+  EXPECT_DEATH(sim.run(handler, 10ms),
+               "(use-after-poison|written to).*oldest first.*"
+               "a handler -> the kernel, to transmit\n");
+}
+#endif
 
 TEST(SimCoreTest, OnAGoodDayEveryPacketIsAnswered) {
   SimCore sim;

@@ -235,9 +235,28 @@ using PacketDeathTest = PacketTest;
 TEST_F(PacketDeathTest, TouchingAPacketAfterItWasMovedIsCaught) {
   Packet first = packet(64);
   const Packet second = std::move(first);
-  EXPECT_DEATH((void)first.bytes(), "pool_ != nullptr");
-  EXPECT_DEATH((void)first.header<Four>(), "pool_ != nullptr");
+  const char* const why = kCheckFrames
+                              ? "used after it moved away.*move 1: the pool -> "
+                                "a handler"
+                              : "pool_ != nullptr";
+  EXPECT_DEATH((void)first.bytes(), why);
+  EXPECT_DEATH((void)first.header<Four>(), why);
 }
+
+#ifdef SLUICE_CHECK_FRAMES
+TEST_F(PacketDeathTest, NothingOfAPacketIsLeftAfterItWasMoved) {
+  Packet first = packet(64);
+  const Packet second = std::move(first);
+  const char* const why = "frame 0 is of a packet that was used after";
+  EXPECT_DEATH((void)first.size(), why);
+  EXPECT_DEATH((void)first.segments(), why);
+  EXPECT_DEATH((void)first.copy(), why);
+  EXPECT_DEATH((void)first.prepend(1), why);
+  EXPECT_DEATH((void)first.append(1), why);
+  EXPECT_DEATH((void)first.trim_front(1), why);
+  EXPECT_DEATH((void)first.trim_back(1), why);
+}
+#endif
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

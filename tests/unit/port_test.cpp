@@ -170,5 +170,90 @@ TEST_P(PortTest, AChainIsSentWholeOrNotAtAll) {
   EXPECT_EQ(port_.counters().tx_packets.value(), kRing);
 }
 
+TEST_P(PortTest, AConsumerThatGoesBackMakesNoRoom) {
+  send(kRing);
+  for (int i = 0; i < 4; ++i) (void)side_.tx.pop();
+  for (int i = 0; i < 4; ++i) {
+    Packet packet = made();
+    ASSERT_TRUE(port_.send(packet));
+  }
+  side_.tx.consumer -= 2;
+  Packet packet = made();
+  EXPECT_FALSE(port_.send(packet));
+  EXPECT_EQ(port_.room(), 0U);
+  EXPECT_DEATH(port_.submit(), "count") << "over what is not yet taken";
+  side_.tx.consumer += 2;
+  EXPECT_EQ(port_.room(), 0U);
+  port_.submit();
+}
+
+TEST_P(PortTest, MoreCompletionsThanWereSentAreNotBelieved) {
+  send(1);
+  const std::uint64_t addr = side_.tx.pop().addr;
+  side_.completion.push(addr);
+  side_.completion.push(1ULL << 40);
+  EXPECT_DEATH(port_.reclaim(), "count <= given");
+  --side_.completion.producer;
+}
+
+TEST_P(PortTest, ADescriptorWithUnknownOptionsIsAPacket) {
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1), 0xffff'fffe));
+  ASSERT_EQ(port_.receivable(64), 1U);
+  EXPECT_FALSE(port_.arrivals().whole(port_.arrivals()[0], 0));
+  EXPECT_TRUE(port_.gather(port_.arrivals()[0]));
+  port_.release(1, 1, 64);
+  expect_books_agree(hand_);
+}
+
+TEST_P(PortTest, AChainWithoutEndIsDroppedPieceByPiece) {
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1), XDP_PKT_CONTD));
+    ASSERT_EQ(port_.receivable(64), 1U);
+    EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
+    port_.release(1, 0, 64);
+    port_.refill();
+    ASSERT_LE(port_.chained(), Packet::kSegmentsMax);
+    expect_books_agree(hand_);
+  }
+  EXPECT_EQ(port_.chained(), 0U);
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
+  ASSERT_EQ(port_.receivable(64), 1U);
+  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
+  port_.release(1, 0, 64);
+  EXPECT_EQ(port_.counters().rx_broken.value(), 1U) << "one packet";
+}
+
+#ifdef SLUICE_CHECK_FRAMES
+// What release builds trust the kernel with: it names no frame of another's.
+TEST_P(PortTest, AnAddressThatTheKernelRepeatsIsCaught) {
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(2)));
+  const auto slot = [this](std::uint32_t back) -> xdp_desc& {
+    return side_.rx.slots[(side_.rx.producer - back) % kRing];
+  };
+  const xdp_desc kept = slot(1);
+  slot(1) = slot(2);
+  EXPECT_DEATH(
+      {
+        ASSERT_EQ(port_.receivable(64), 2U);
+        const Packet first = port_.arrivals().packet(port_.arrivals()[0]);
+        const Packet second = port_.arrivals().packet(port_.arrivals()[1]);
+      },
+      "should be owned by the kernel, to receive into when it goes to a "
+      "handler, but its owner is a handler\n.*"
+      "the kernel, to receive into -> a handler\n");
+  slot(1) = kept;
+}
+
+TEST_P(PortTest, ACompletionThatTheKernelInventsIsCaught) {
+  send(2);
+  const std::uint64_t addr = side_.tx.pop().addr;
+  side_.completion.push(addr);
+  side_.completion.push(addr);
+  EXPECT_DEATH(port_.reclaim(),
+               "its owner is the pool\n.*transmit -> the pool");
+}
+#endif
+
 }  // namespace
 }  // namespace sluice::test

@@ -112,6 +112,38 @@ TEST(RingDeathTest, ProducersThatClaimMoreThanTheRingHoldsAreNotBelieved) {
   EXPECT_DEATH((void)ring.readable(64), "size");
 }
 
+// The slots are reached through a mask, so that no index leaves the ring.
+TEST_P(RingTest, AProducerThatGoesBackTakesBackWhatWasNotRead) {
+  Consumer ring(hand_.memory());
+  for (std::uint64_t i = 0; i < 5; ++i) hand_.push(i);
+  ASSERT_EQ(ring.readable(5), 5U);
+  hand_.producer -= 3;
+  EXPECT_EQ(ring.readable(64), 2U);
+  EXPECT_EQ(ring[1], 1U);
+  ring.release(2);
+  EXPECT_EQ(ring.readable(64), 0U);
+}
+
+TEST(RingDeathTest, ProducersThatGoBackBehindUsAreNotBelieved) {
+  Hand hand(kSize, 0);
+  Consumer ring(hand.memory());
+  hand.push(1);
+  ASSERT_EQ(ring.readable(1), 1U);
+  ring.release(1);
+  hand.producer = 0;
+  EXPECT_DEATH((void)ring.readable(1), "size");
+}
+
+TEST(RingDeathTest, ConsumersThatTakeWhatWasNotSubmittedAreNotBelieved) {
+  Hand hand(kSize, 0);
+  Producer ring(hand.memory());
+  hand.consumer = 1;
+  EXPECT_DEATH((void)ring.unconsumed(), "size");
+  ring.submit(kSize);
+  hand.consumer = kSize + 1;
+  EXPECT_DEATH((void)ring.writable(1), "size");
+}
+
 TEST(RingDeathTest, ReleasingWhatWasNeverReadStops) {
   Hand hand(kSize, 0);
   Consumer ring(hand.memory());

@@ -29,6 +29,7 @@ SimPort& SimKernel::add_port(const SimPortOptions& options) {
 void SimKernel::heal() {
   for (SimPort& port : ports_) {
     port.set_link(true);
+    port.set_carrier(true);
     port.stick(Time{});
   }
 }

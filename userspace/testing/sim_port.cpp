@@ -21,9 +21,7 @@ SimPort::SimPort(SimWorld& world, std::uint8_t index,
       fill_(2 * options.ring_size, options.start),
       rx_(options.ring_size, options.start),
       tx_(options.ring_size, options.start),
-      completion_(options.completion_size == 0 ? options.ring_size
-                                               : options.completion_size,
-                  options.start),
+      completion_(options.ring_size, options.start),
       fill_seen_(options.start),
       tx_seen_(options.start) {
   tx_.ask_for_wakeup(true);
@@ -52,21 +50,40 @@ void SimPort::set_link(bool up) {
   if (up == link_up_) return;
   link_up_ = up;
   link_due_ = Time::never();
+  if (carrier_) tell_of_link(up);
+}
+
+void SimPort::set_carrier(bool there) {
+  if (there == carrier_) return;
+  carrier_ = there;
+  link_due_ = Time::never();
+  if (link_up_) tell_of_link(there);
+}
+
+// As `running` goes: up, and with a carrier.
+void SimPort::tell_of_link(bool up) {
   world_.showed(up ? SimTrait::link_up : SimTrait::link_down);
   world_.note('l', index_, up ? 1 : 0);
   world_.events.push_back(
       {up ? Event::Kind::link_up : Event::Kind::link_down, index_});
 }
 
-// At a packet or a kick the link may go down for a while.
+// At a packet or a kick the link may go down for a while, by either end.
 void SimPort::flap() {
-  if (!link_up_ || !world_.random.chance(world_.faults.link_flap)) return;
-  set_link(false);
+  if (!link_up_ || !carrier_) return;
+  if (!world_.random.chance(world_.faults.link_flap)) return;
+  if (world_.random.below(2) == 0) {
+    set_link(false);
+  } else {
+    set_carrier(false);
+  }
   link_due_ = world_.clock + world_.random.up_to(world_.faults.down_max);
 }
 
 void SimPort::settle_link() {
-  if (link_due_ <= world_.clock) set_link(true);
+  if (link_due_ > world_.clock) return;
+  set_link(true);
+  set_carrier(true);
 }
 
 void SimPort::stick(Time until) { stuck_until_ = until; }

@@ -57,7 +57,7 @@ bool SimPort::arrive(std::span<const std::byte> bytes) {
     world_.note('-', index_, static_cast<std::uint64_t>(why));
     return false;
   };
-  if (!link_up_) {
+  if (!link_up_ || !carrier_) {
     return lose(SimTrait::rx_link_down, wire_.dropped_link_down);
   }
   if (segments > 1 && !options_.multi_buffer) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <sluice/testing/sim_port.hpp>
+#include <sluice/uapi.hpp>
 
 namespace sluice::testing {
 namespace {
@@ -13,6 +14,7 @@ using std::chrono::microseconds;
 constexpr Duration kFlightTime = microseconds(3);
 // Descriptors that a zero-copy driver takes each time it looks.
 constexpr std::uint32_t kDriverBatch = 64;
+constexpr std::uint32_t kOptions = XDP_PKT_CONTD | XDP_TX_METADATA;
 
 }  // namespace
 
@@ -20,7 +22,7 @@ bool SimPort::valid(const xdp_desc& desc) const noexcept {
   return desc.len > 0 && desc.addr < world_.umem.size() &&
          (desc.addr & (world_.frame_size - 1)) + desc.len <=
              world_.frame_size &&
-         (desc.options & ~std::uint32_t{XDP_PKT_CONTD}) == 0;
+         (desc.options & ~kOptions) == 0;
 }
 
 // The kernel takes nothing that it could not complete.
@@ -46,6 +48,8 @@ int SimPort::take_batch() {
         return 0;
       case Taken::refused:
         return EBUSY;
+      case Taken::untaken:
+        return EINVAL;
       case Taken::sent:
       case Taken::more:
         break;
@@ -56,7 +60,7 @@ int SimPort::take_batch() {
 
 // Zero-copy: what the driver does by itself, until TX is empty.
 void SimPort::drive_tx() {
-  if (!link_up_) return;
+  if (!link_up_ || !carrier_) return;
   for (std::uint32_t taken = 0; taken < kDriverBatch; ++taken) {
     if (tx_.readable() == 0) {
       tx_active_ = false;
@@ -78,37 +82,67 @@ void SimPort::give_up(const xdp_desc& desc) {
   outgoing_.push_back(desc.addr);
   bytes_.clear();
   world_.showed(SimTrait::tx_invalid);
+  wire_.tx_invalid += outgoing_.size();
+  draining_ = (desc.options & XDP_PKT_CONTD) != 0;
   finish(SimFate::invalid);
+}
+
+// So is what follows of it, to its end.
+SimPort::Taken SimPort::drain(const xdp_desc& desc) {
+  draining_ = (desc.options & XDP_PKT_CONTD) != 0;
+  ++wire_.tx_invalid;
+  fly(desc.addr);
+  return valid(desc) ? Taken::more : Taken::invalid;
 }
 
 SimPort::Taken SimPort::take() {
   const xdp_desc desc = tx_.peek();
+  const bool first = !draining_ && outgoing_.empty();
+  if (!options_.zero_copy && first && valid(desc) &&
+      (desc.options & XDP_TX_METADATA) != 0) {
+    // Nobody said how long it is. The kernel lets go of what it had made of
+    // the descriptor, which completes it, and leaves it in TX.
+    fly(desc.addr);
+    return Taken::untaken;
+  }
   tx_.pop();
   world_.note('t', desc.addr, desc.len);
+  if (draining_) return drain(desc);
   if (!valid(desc)) {
     give_up(desc);
     return Taken::invalid;
   }
+  const bool more = (desc.options & XDP_PKT_CONTD) != 0;
   const std::size_t before = bytes_.size();
   bytes_.resize(before + desc.len);
   sim_copy(bytes_.data() + before, &world_.umem[desc.addr], desc.len);
   outgoing_.push_back(desc.addr);
-  if (outgoing_.size() > Packet::kSegmentsMax) {
-    // EOVERFLOW: what was taken is dropped; what follows is a packet anew.
+  if (more && outgoing_.size() == Packet::kSegmentsMax) {
+    // EOVERFLOW: all of the packet is dropped, whatever is to come of it.
     world_.showed(SimTrait::tx_oversized);
+    wire_.tx_invalid += outgoing_.size();
+    draining_ = true;
     finish(SimFate::oversized);
-    return Taken::sent;
+    return Taken::more;
   }
-  if ((desc.options & XDP_PKT_CONTD) != 0) return Taken::more;
+  if (more) return Taken::more;
   if (outgoing_.size() > 1) world_.showed(SimTrait::tx_chain);
   // A zero-copy driver has no way to say so.
-  if (!options_.zero_copy &&
-      world_.strikes(world_.faults.tx_refused, SimTrait::tx_refused, index_)) {
+  if (!options_.zero_copy && refused()) {
     finish(SimFate::refused);
     return Taken::refused;
   }
   finish(SimFate::sent);
   return Taken::sent;
+}
+
+bool SimPort::refused() {
+  if (carrier_) {
+    return world_.strikes(world_.faults.tx_refused, SimTrait::tx_refused,
+                          index_);
+  }
+  world_.showed(SimTrait::tx_refused);
+  return true;
 }
 
 void SimPort::finish(SimFate fate) {

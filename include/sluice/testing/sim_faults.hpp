@@ -46,8 +46,9 @@ struct SimFaults {
                                ///< for `stuck_for`.
   double completion_late = 0;  ///< A frame comes back up to `late_max` later,
                                ///< after others in copy mode.
-  double link_flap = 0;        ///< At a packet or a kick: the link goes down
-                               ///< for up to `down_max`.
+  double link_flap = 0;        ///< At a packet or a kick: the interface goes
+                               ///< down, or its cable out, for up to
+                               ///< `down_max`.
   double chain_split = 0;      ///< The end of a multi-buffer packet comes up to
                                ///< `split_max` after its beginning.
   double chain_cut = 0;      ///< A descriptor of a multi-buffer packet is bad.

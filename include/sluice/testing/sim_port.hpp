@@ -27,8 +27,7 @@ namespace sluice::testing {
 struct SimPortOptions {
   /// Entries of RX and TX; FILL has twice as many. A power of two.
   std::uint32_t ring_size = 64;
-  std::uint32_t completion_size = 0;  ///< 0: as TX.
-  std::uint32_t start = 0;            ///< Where the ring indices begin.
+  std::uint32_t start = 0;  ///< Where the ring indices begin.
   bool zero_copy = false;
   bool multi_buffer = false;     ///< USE_SG: packets larger than a frame.
   std::uint32_t tx_budget = 32;  ///< Descriptors a kick takes in copy mode.
@@ -53,6 +52,7 @@ struct SimWire {
   std::uint64_t refused = 0;
   std::uint64_t invalid = 0;
   std::uint64_t oversized = 0;
+  std::uint64_t tx_invalid = 0;  ///< Descriptors of those two, all of them.
 
   [[nodiscard]] std::uint64_t dropped() const noexcept {
     return dropped_link_down + dropped_too_large + dropped_fill_empty +
@@ -95,9 +95,13 @@ class SimPort {
   /// A packet comes in now. False: it was lost; wire() says how.
   bool deliver(std::span<const std::byte> bytes);
 
-  /// Sets the link; the loop is told by an event.
+  /// Sets the interface up or down, as its administrator; the loop is told by
+  /// an event. While it is down, a kick takes nothing (ENETDOWN).
   void set_link(bool up);
   [[nodiscard]] bool link_up() const noexcept { return link_up_; }
+  /// Unplugs the cable, or plugs it in; the loop is told by an event. Without
+  /// it, copy mode loses what it takes (EBUSY); a zero-copy device waits.
+  void set_carrier(bool there);
   /// Nothing is completed before that time; Time::never(): not at all.
   void stick(Time until);
   /// Nothing more comes from the source.
@@ -114,7 +118,7 @@ class SimPort {
 
  private:
   friend class SimKernel;
-  enum class Taken : std::uint8_t { sent, more, invalid, refused };
+  enum class Taken : std::uint8_t { sent, more, invalid, refused, untaken };
 
   struct Flight {  // A frame that was taken and not completed.
     std::uint64_t addr;
@@ -128,6 +132,7 @@ class SimPort {
   [[nodiscard]] Time next_due() noexcept;
   void scan();
   void settle_link();
+  void tell_of_link(bool up);
 
   // sim_port_rx.cpp
   void pull_arrival();
@@ -142,6 +147,8 @@ class SimPort {
   int take_batch();
   void drive_tx();
   Taken take();
+  Taken drain(const xdp_desc& desc);
+  [[nodiscard]] bool refused();
   void give_up(const xdp_desc& desc);
   void finish(SimFate fate);
   [[nodiscard]] bool valid(const xdp_desc& desc) const noexcept;
@@ -165,6 +172,7 @@ class SimPort {
   SimSink sink_;
 
   bool link_up_ = true;
+  bool carrier_ = true;
   Time link_due_ = Time::never();  // It comes up again.
 
   std::vector<std::uint64_t> spare_;  // Frames taken from FILL, not used yet.
@@ -178,6 +186,7 @@ class SimPort {
   bool tx_active_ = false;               // Zero-copy: takes from TX by itself.
   std::vector<std::uint64_t> outgoing_;  // Frames of the packet being taken.
   std::vector<std::byte> bytes_;         // And its bytes.
+  bool draining_ = false;  // What comes is of a packet that was given up.
 };
 
 }  // namespace sluice::testing
