@@ -77,7 +77,7 @@ __noinline int note_clause(struct xdp_md* xdp, struct lookup* lookup,
 __noinline int note_word(struct xdp_md* xdp, struct lookup* lookup,
                          __u32 word) {
   if (!lookup) return 1;
-  __u64 clauses = clauses_in(lookup, word / 64, 1ull << word % 64);
+  __u64 clauses = allowed_in(lookup, word / 64, 1ull << word % 64);
   for (int i = 0; i < 64 && clauses; ++i) {
     if (note_clause(xdp, lookup, word * 64 + lowest(clauses))) return 1;
     clauses &= clauses - 1;

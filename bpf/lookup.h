@@ -20,6 +20,7 @@ struct lookup {
   struct facts facts;
   __u32 active;                     /* Which of the two lists. */
   __u32 records[1 + SLUICE_FIELDS]; /* Class records; 0: no rule asks. */
+  __u64 mixed[1 + SLUICE_FIELDS];   /* Of the bank in question. */
   __u32 tables;                     /* Bits: exact tables to ask. */
   __u32 best;                       /* Decision of the first match so far. */
   __u32 slot;                       /* Of its counter; none for a flow. */
@@ -199,16 +200,7 @@ static __always_inline __u32 lowest(__u64 bits) {
   return bits & 1 ? 0 : popcount((bits & -bits) - 1);
 }
 
-/* The clauses of a word that a field's class allows. */
-static __always_inline __u64 clauses_of(__u32 active, __u32 line, __u64 bit) {
-  const struct sluice_record* record = line_at(active, line);
-  if (!record) return 0;
-  if (!(record->mixed & bit)) return record->any & bit ? ~0ull : 0;
-  const __u32 rank = popcount(record->mixed & (bit - 1));
-  if (rank < 5) return record->words[rank];
-  const __u64* words = line_at(active, record->overflow + (rank - 5) / 8);
-  return words ? words[(rank - 5) & 7] : 0;
-}
+#define SLUICE_RECORDS (1 + SLUICE_FIELDS)
 
 /* Clauses of a word stand in the order of their rules: the first is the best
    of the word. */
@@ -227,81 +219,68 @@ static __always_inline void take_first(struct lookup* lookup, __u32 bank,
   }
 }
 
-#define SLUICE_RECORDS (1 + SLUICE_FIELDS)
-
-/* In which words of a bank all fields allow something. */
+/* In which words of a bank all fields allow something; and which words of each
+   field are mixed, for allowed_in(). */
 __noinline __u64 words_of(struct lookup* lookup, __u32 bank) {
   if (!lookup) return 0;
+  const __u32 active = lookup->active;
+  void* image = image_of(active);
+  if (!image) return 0;
   __u64 words = ~0ull;
 #pragma unroll
   for (int i = 0; i < SLUICE_RECORDS; ++i) {
     const __u32 line = lookup->records[i];
     if (line) {
-      const struct sluice_record* record = line_at(lookup->active, line + bank);
+      const struct sluice_record* record = line_in(image, active, line + bank);
       if (!record) return 0;
       words &= record->any;
+      lookup->mixed[i] = record->mixed;
     }
   }
   return words;
 }
 
-/* Which clauses of a word all fields allow. */
-__noinline __u64 clauses_in(struct lookup* lookup, __u32 bank, __u64 bit) {
+/* Which clauses of a mixed word a field's class allows. */
+static __always_inline __u64 clauses_of(void* image, __u32 active, __u32 line,
+                                        __u64 before) {
+  const struct sluice_record* record = line_in(image, active, line);
+  if (!record) return 0;
+  const __u32 rank = before ? popcount(before) : 0;
+  if (rank < 5) return record->words[rank];
+  const __u64* words =
+      line_in(image, active, record->overflow + (rank - 5) / 8);
+  return words ? words[(rank - 5) & 7] : 0;
+}
+
+/* Which clauses all fields allow of a word that words_of() named. A field whose
+   word is full is not looked at. */
+__noinline __u64 allowed_in(struct lookup* lookup, __u32 bank, __u64 bit) {
   if (!lookup) return 0;
+  const __u32 active = lookup->active;
+  void* image = image_of(active);
+  if (!image) return 0;
   __u64 clauses = ~0ull;
 #pragma unroll
   for (int i = 0; i < SLUICE_RECORDS; ++i) {
-    const __u32 line = lookup->records[i];
-    if (line) clauses &= clauses_of(lookup->active, line + bank, bit);
+    if (lookup->records[i] && lookup->mixed[i] & bit) {
+      clauses &= clauses_of(image, active, lookup->records[i] + bank,
+                            lookup->mixed[i] & (bit - 1));
+      if (!clauses) return 0;
+    }
   }
   return clauses;
 }
 
 __noinline int ask_word(struct lookup* lookup, __u32 bank, __u64 bit) {
   if (!lookup) return 0;
-  const __u64 clauses = clauses_in(lookup, bank, bit);
+  const __u64 clauses = allowed_in(lookup, bank, bit);
   if (clauses) take_first(lookup, bank, lowest(bit), clauses);
   return 0;
 }
 
-/* Asks a bank: which words do all fields allow something of, and of each such
-   word, which clauses do all fields allow. */
 __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
   if (!lookup) return 0;
-  const __u32 active = lookup->active;
-  void* image = image_of(active);
-  if (!image) return 0;
-  __u64 mixed[SLUICE_RECORDS];
-  __u64 first[SLUICE_RECORDS]; /* The first mixed word: often the only one. */
-  __u64 words = ~0ull;
-#pragma unroll
-  for (int i = 0; i < SLUICE_RECORDS; ++i) {
-    mixed[i] = 0;
-    first[i] = 0;
-    if (lookup->records[i]) {
-      const struct sluice_record* record =
-          line_in(image, active, lookup->records[i] + bank);
-      if (!record) return 0;
-      words &= record->any;
-      mixed[i] = record->mixed;
-      first[i] = record->words[0];
-    }
-  }
-  /* The first word, if it is the first mixed one of every field: in a list of
-     64 clauses it always is. */
-  const __u64 bit = words & -words;
-  __u64 clauses = words ? ~0ull : 0;
-  __u64 before = 0;
-#pragma unroll
-  for (int i = 0; i < SLUICE_RECORDS; ++i) {
-    const __u64 is_mixed = mixed[i] & bit;
-    clauses &= first[i] | (__u64)((__s64)(is_mixed - 1) >> 63);
-    before |= mixed[i] & (bit - 1);
-  }
-  if (!before) {
-    if (clauses) take_first(lookup, bank, lowest(bit), clauses);
-    words &= ~bit;
-  }
+  __u64 words = words_of(lookup, bank);
   for (int i = 0; i < 64 && words; ++i) {
     ask_word(lookup, bank, words & -words);
     words &= words - 1;
@@ -312,6 +291,7 @@ __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
 /* --- All of it -------------------------------------------------------------
  */
 
+/* Each field's class: for every field that some rule asks for, `use` of it. */
 static __always_inline void find_records(struct lookup* lookup,
                                          const struct sluice_hot* list) {
   const struct facts* facts = &lookup->facts;
