@@ -98,7 +98,7 @@ void Engine::stop() {
     for (const auto& core : cores_) {
       (void)port->program->clear_socket(core->queue);
     }
-    port->program->detach();
+    if (!port->program->pinned()) port->program->detach();
   }
   post_all(Event::Kind::stop);
   for (const auto& core : cores_) core->thread.join();

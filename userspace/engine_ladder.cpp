@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <cerrno>
+#include <sluice/rules_edit.hpp>
 
 #include "engine_state.hpp"
 
@@ -28,24 +29,6 @@ void wait_for_carrier(Netdev& device, std::vector<std::string>& news) {
                  (device.running ? "is up again" : "has stayed down for 5 s"));
 }
 
-// The link of a process that was just killed is let go of in the background, so
-// a refusal is believed only of a program that somebody alive has there.
-Result<void> attach_patiently(Program& program, const Netdev& device,
-                              AttachMode mode) {
-  constexpr int kTries = 25;
-  for (int attempt = 1;; ++attempt) {
-    auto attached = program.attach(device.index, mode);
-    if (attached || attached.error().code != EBUSY || attempt == kTries) {
-      return attached;
-    }
-    const auto there = attached_program(device.index);
-    if (there && *there && (!(*there)->identity || (*there)->owner_alive)) {
-      return attached;
-    }
-    pause_ms(20);
-  }
-}
-
 constexpr std::uint32_t mtu_of(std::uint32_t frame_size) {
   return frame_size - Packet::kHeadroom - kEthernetAndVlan;
 }
@@ -61,6 +44,41 @@ Error mtu_error(const Netdev& device, std::uint32_t frame_size) {
 }
 
 }  // namespace
+
+Result<void> Engine::adopt(PortState& port, Program program) {
+  const auto refusal = [&](std::string why) {
+    return Error{EBUSY, "the program attached to", port.device.name,
+                 std::move(why) + ": take it off first (sluice detach -i " +
+                     port.device.name + "), or attach it anew."};
+  };
+  port.attached = program.attached().value_or(AttachMode::native);
+  const bool native = port.attached == AttachMode::native;
+  const Mode mode = options_.mode;
+  if (mode != Mode::automatic && native == (mode == Mode::generic)) {
+    return refusal(std::string("It is attached in ") +
+                   to_string(port.attached) + " mode, which is not --mode " +
+                   to_string(mode));
+  }
+  port.multi_buffer = port.device.mtu > mtu_of(options_.frame_size);
+  if (port.multi_buffer && native && program.identity().frags == 0) {
+    return refusal("It takes packets of one frame only, and the MTU is larger");
+  }
+  std::string list = "its list stays in force";
+  if (!options_.keep_attached) {
+    for (const auto& line : differences(program.rules(), options_.rules)) {
+      news_.push_back(port.device.name + ": replaces in its list " + line);
+    }
+    auto set = program.set_rules(options_.rules);
+    if (!set) return set;
+    list = "the rules are now those of this run";
+  }
+  news_.push_back(port.device.name +
+                  ": adopted the attached program, which stays when this run "
+                  "ends; " +
+                  list);
+  port.program = std::move(program);
+  return {};
+}
 
 Result<void> Engine::attach(PortState& port) {
   port.multi_buffer = port.device.mtu > mtu_of(options_.frame_size);
@@ -84,7 +102,7 @@ Result<void> Engine::attach(PortState& port) {
   Result<void> attached = Error{EOPNOTSUPP, "attach", port.device.name,
                                 "The mode asked for is masked."};
   for (const AttachMode mode : rungs) {
-    attached = attach_patiently(*port.program, port.device, mode);
+    attached = port.program->attach(port.device.index, mode);
     if (attached) {
       port.attached = mode;
       return see_what_attaching_changed(port);

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <set>
 #include <sluice/cpu.hpp>
+#include <thread>
 
 #include "engine_state.hpp"
 
@@ -33,6 +34,18 @@ Result<void> check(const EngineOptions& options) {
   }
   return check_sizes(options.ring_size, options.frame_size,
                      options.poller.batch);
+}
+
+// Whoever works on the pins does so for a moment: a run has its claim first.
+Result<std::optional<Program>> open_pinned_patiently(int ifindex) {
+  const Time deadline = monotonic_now() + std::chrono::seconds(10);
+  while (true) {
+    auto pinned = Program::open_pinned(ifindex);
+    if (pinned || pinned.error().code != EBUSY || monotonic_now() > deadline) {
+      return pinned;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
 }
 
 }  // namespace
@@ -103,10 +116,13 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
   if (!claim) return claim.error();
   port->claim = std::move(*claim);
 
-  if (auto safe = check_cut_off(options.interface, options_.rules); !safe) {
-    return safe;
-  }
-  if (auto attached = attach(*port); !attached) return attached;
+  auto pinned = open_pinned_patiently(port->device.index);
+  if (!pinned) return pinned.error();
+  const bool keeps = *pinned && options_.keep_attached;
+  const Rules& rules = keeps ? (*pinned)->rules() : options_.rules;
+  if (auto safe = check_cut_off(options.interface, rules); !safe) return safe;
+  auto attached = *pinned ? adopt(*port, std::move(**pinned)) : attach(*port);
+  if (!attached) return attached;
   ports_.push_back(std::move(port));
   return {};
 }

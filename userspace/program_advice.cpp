@@ -43,7 +43,13 @@ std::string attach_advice(int code, int ifindex, AttachMode mode) {
   if (code == EBUSY || code == EEXIST) {
     const auto other = attached_program(ifindex);
     if (!other || !*other) return "Another program was attached; try again";
-    return "Attached there is " + (*other)->text() +
+    const std::string there = "Attached there is " + (*other)->text();
+    if ((*other)->identity && !(*other)->owner_alive) {
+      const auto bpffs = check_bpffs();
+      return there + "; `sluice detach` takes it off, where its pins are. " +
+             (bpffs ? std::string() : bpffs.error().message());
+    }
+    return there +
            "; stop its owner, or detach it with the tool that attached it";
   }
   if (code == EPERM) return permission_advice();

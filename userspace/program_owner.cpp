@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
+#include <span>
 #include <string_view>
 
 #include <bpf/bpf.h>
@@ -40,26 +41,22 @@ std::uint64_t start_time(std::uint32_t pid) {
   return start;
 }
 
+// The program's other constants may stand in front of it, and a newer version
+// may have appended fields.
+std::optional<sluice_identity> identity_among(std::span<const std::byte> data) {
+  sluice_identity identity;
+  for (std::size_t at = 0; at + sizeof identity <= data.size(); at += 8) {
+    std::memcpy(&identity, data.data() + at, sizeof identity);
+    if (identity.magic != SLUICE_MAGIC) continue;
+    identity.version[sizeof identity.version - 1] = '\0';
+    return identity;
+  }
+  return {};
+}
+
 std::optional<sluice_identity> identity_in(std::uint32_t map_id) {
   const Fd map(bpf_map_get_fd_by_id(map_id));
-  if (!map) return {};
-  bpf_map_info found{};
-  __u32 size = sizeof found;
-  if (bpf_obj_get_info_by_fd(map.get(), &found, &size) != 0) return {};
-  if (found.type != BPF_MAP_TYPE_ARRAY || found.max_entries != 1 ||
-      found.value_size < sizeof(sluice_identity) ||
-      std::string_view(found.name).find(".rodata") == std::string_view::npos) {
-    return {};
-  }
-  // A newer version may have appended fields.
-  std::vector<std::byte> value(found.value_size);
-  const __u32 first = 0;
-  if (bpf_map_lookup_elem(map.get(), &first, value.data()) != 0) return {};
-  sluice_identity identity;
-  std::memcpy(&identity, value.data(), sizeof identity);
-  if (identity.magic != SLUICE_MAGIC) return {};
-  identity.version[sizeof identity.version - 1] = '\0';
-  return identity;
+  return map ? identity_in_map(map.get()) : std::nullopt;
 }
 
 // Program and its maps by id. `loaded` gets the program's description.
@@ -89,6 +86,20 @@ std::optional<sluice_identity> first_identity(
 }
 
 }  // namespace
+
+std::optional<sluice_identity> identity_in_map(int map) {
+  bpf_map_info found{};
+  __u32 size = sizeof found;
+  if (bpf_obj_get_info_by_fd(map, &found, &size) != 0) return {};
+  if (found.type != BPF_MAP_TYPE_ARRAY || found.max_entries != 1 ||
+      std::string_view(found.name).find(".rodata") == std::string_view::npos) {
+    return {};
+  }
+  std::vector<std::byte> value(found.value_size);
+  const __u32 first = 0;
+  if (bpf_map_lookup_elem(map, &first, value.data()) != 0) return {};
+  return identity_among(value);
+}
 
 sluice_identity own_identity(std::uint32_t pid) {
   sluice_identity identity{};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <sluice/abi.h>
 
@@ -10,5 +11,9 @@ namespace sluice {
 
 /// The identity of a program owned by `pid` (0: this process), frags off.
 [[nodiscard]] sluice_identity own_identity(std::uint32_t pid);
+
+/// The identity in a program's read-only data, if the map is that of one of
+/// Sluice's.
+[[nodiscard]] std::optional<sluice_identity> identity_in_map(int map);
 
 }  // namespace sluice

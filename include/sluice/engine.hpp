@@ -56,7 +56,8 @@ struct EngineOptions {
   std::vector<PortOptions> ports;
   std::vector<int> queues;  ///< Empty: all.
   std::vector<int> cpus;    ///< One per queue; empty: from the affinity mask.
-  Rules rules;              ///< The same on every port.
+  Rules rules;              ///< The same on every port, except:
+  bool keep_attached = false;  ///< an attached program keeps its list.
   Mode mode = Mode::automatic;
   PollerOptions poller;
   std::uint32_t ring_size = 2048;
@@ -116,8 +117,9 @@ struct Coverage {
 class Engine {
  public:
   /// Claims and attaches each port, counts its queues, binds. Nothing is
-  /// steered before start(). Capabilities: CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF;
-  /// CAP_IPC_LOCK or RLIMIT_MEMLOCK.
+  /// steered before start(). A program that is pinned there is adopted instead,
+  /// and stays there after stop(). Capabilities: CAP_NET_ADMIN, CAP_NET_RAW,
+  /// CAP_BPF; CAP_IPC_LOCK or RLIMIT_MEMLOCK.
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(
       EngineOptions options);
   /// As stop().
@@ -216,6 +218,7 @@ class Engine {
   Result<void> set_up_port(const PortOptions& port);
   Result<void> check_cut_off(const std::string& interface,
                              const Rules& rules) const;
+  Result<void> adopt(PortState& port, Program program);
   Result<void> attach(PortState& port);
   Result<void> see_what_attaching_changed(PortState& port);
   Result<void> choose_queues();

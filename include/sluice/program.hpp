@@ -85,9 +85,22 @@ struct AttachedProgram {
 /// many, or too complicated. Needs no privileges.
 [[nodiscard]] Result<void> check_fits(const Rules& rules);
 
+/// Where pins are: nowhere else.
+inline constexpr const char* kBpffs = "/sys/fs/bpf";
+
+/// ENOENT, with the remedy, where no bpffs is to be seen at kBpffs: it is not
+/// mounted, or hidden, as in containers and by `ip netns exec`.
+/// System call: statfs(2).
+[[nodiscard]] Result<void> check_bpffs();
+
+/// The indices of the interfaces of this network namespace on which a pinned
+/// program of Sluice's runs; none without bpffs. Pins of interfaces and
+/// namespaces that are gone are removed on the way. Needs CAP_SYS_ADMIN.
+[[nodiscard]] std::vector<int> pinned_interfaces();
+
 /// A loaded program and at most one interface it is attached to. Vanishes with
-/// this object, and with the process however that ends: program, link and maps
-/// have no other owner. One thread at a time.
+/// this object, and with the process however that ends, since program, link and
+/// maps have no other owner; unless it was pinned. One thread at a time.
 class Program {
  public:
   /// Loads program and rules; nothing is attached yet. Needs CAP_BPF and
@@ -96,14 +109,31 @@ class Program {
 
   Program(Program&&) noexcept;
   Program& operator=(Program&&) noexcept;
-  /// Detaches, if attached, and unloads.
+  /// Detaches, if attached and not pinned, and unloads.
   ~Program();
 
+  /// The pinned program of an interface, or none. As long as the object lives
+  /// it is this process's alone. Errors: EBUSY, another process has it; EPROTO,
+  /// it is of another version of Sluice, which the advice names. Needs
+  /// CAP_SYS_ADMIN. System calls: bpf(BPF_OBJ_GET), flock(2).
+  [[nodiscard]] static Result<std::optional<Program>> open_pinned(int ifindex);
+  /// Takes the pinned program off an interface, and its pins away, of whatever
+  /// version it is. False: there is none. Errors: EBUSY, as above.
+  [[nodiscard]] static Result<bool> detach_pinned(int ifindex);
+
   /// Attaches to an interface by a link of this process. Never replaces what is
-  /// there: EBUSY then names it. REQUIRES: not attached. System calls: bpf,
+  /// there: EBUSY then names it, half a second later where its owner is gone.
+  /// REQUIRES: not attached. System calls: bpf,
   /// netlink. Source: bpf_link_create, man bpf(2).
   Result<void> attach(int ifindex, AttachMode mode);
-  /// Takes the program off its interface, now. No-op if not attached.
+  /// Makes program, link and maps outlive this process, in a folder below
+  /// kBpffs that is named after network namespace and interface. This process
+  /// has them alone, as after open_pinned(). REQUIRES: attached, not pinned.
+  /// System calls: mkdir(2), bpf(BPF_OBJ_PIN), flock(2).
+  Result<void> pin();
+  [[nodiscard]] bool pinned() const noexcept;
+  /// Takes the program off its interface, now, and its pins away. No-op if not
+  /// attached.
   void detach() noexcept;
   /// The mode the kernel reports for the interface attached to; none: not
   /// attached, or the interface went away.
@@ -116,6 +146,8 @@ class Program {
   Result<void> set_rules(const Rules& rules);
   /// The list in force.
   [[nodiscard]] const Rules& rules() const noexcept;
+  /// Memory of the kernel's that the list takes.
+  [[nodiscard]] std::size_t rules_bytes() const noexcept;
   /// Of the list in force: 1 for the first, and one more for each that follows.
   [[nodiscard]] std::uint64_t version() const noexcept;
 
@@ -135,10 +167,13 @@ class Program {
 
   /// Kernel's id of the program, as `bpftool prog` shows it.
   [[nodiscard]] std::uint32_t id() const noexcept;
+  /// Who loaded it, and how.
+  [[nodiscard]] sluice_identity identity() const;
 
  private:
   struct State;
   explicit Program(std::unique_ptr<State> state) noexcept;
+  void unpin() noexcept;
   std::unique_ptr<State> state_;
 };
 

@@ -240,6 +240,9 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   auto rules = rules_of(flags, handler);
   if (!rules) return rules.error();
   options.rules = std::move(*rules);
+  // Nobody said what to take: the program that is there knows.
+  options.keep_attached =
+      flags.rules.empty() && flags.steer.empty() && !handler.rules;
   auto mode = mode_of(flags.mode);
   if (!mode) return mode.error();
   options.mode = *mode;

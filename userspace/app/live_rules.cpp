@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "live_rules.hpp"
 
+#include <net/if.h>
+
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace sluice::app {
 namespace {
@@ -57,6 +62,17 @@ std::string refusal(const Error& error) {
                    {"advice", error.advice}}}});
 }
 
+// A list that no process holds.
+Result<LiveRules> list_in(const Program& program) {
+  auto counts = program.counts();
+  if (!counts) return counts.error();
+  LiveRules live;
+  live.version = program.version();
+  live.rules = program.rules();
+  live.counts = std::move(*counts);
+  return live;
+}
+
 std::string list_of(const Program& program) {
   auto counts = program.counts();
   if (!counts) return refusal(counts.error());
@@ -91,6 +107,15 @@ Error stale(const std::string& interface) {
           "Somebody else changed them meanwhile: look again."};
 }
 
+Result<std::uint64_t> propose(Program& program, const std::string& interface,
+                              const Proposal& proposal) {
+  if (proposal.instead_of && *proposal.instead_of != program.version()) {
+    return stale(interface);
+  }
+  if (auto set = program.set_rules(proposal.rules); !set) return set.error();
+  return program.version();
+}
+
 Result<std::uint64_t> propose(Engine& engine, const std::string& interface,
                               const Json& request) {
   auto rules = Rules::parse(request.at("text").get<std::string>());
@@ -123,19 +148,63 @@ Result<Json> ask(const std::string& interface, const Json& request) {
                error.at("advice")};
 }
 
+Error nobody(const std::string& interface) {
+  const auto bpffs = check_bpffs();
+  return {ENOENT, "rules", "of " + interface,
+          "No sluice runs on that interface in this network namespace, and "
+          "none is attached." +
+              (bpffs ? std::string() : " " + bpffs.error().message())};
+}
+
+// The interface's list, by whoever has it: `asked` its owner, or `opened` its
+// pins. Between the two it may change hands, and others may be at the pins.
+template <class T, class Asked, class Opened>
+Result<T> by_owner_or_pins(const std::string& interface, const Asked& asked,
+                           const Opened& opened) {
+  const Time deadline = monotonic_now() + std::chrono::seconds(10);
+  while (true) {
+    Result<T> done = asked();
+    if (done || Control::owner(interface)) return done;
+    const int error = done.error().code;
+    if (error != ENOENT && error != EACCES) return done;  // Its refusal.
+    auto device = Netdev::read(interface);
+    if (!device) return device.error();
+    auto pinned = Program::open_pinned(device->index);
+    if (pinned) return *pinned ? opened(**pinned) : nobody(interface);
+    if (pinned.error().code != EBUSY || monotonic_now() > deadline) {
+      return pinned.error();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 Json request_of(const char* what) {
   return {{"request", what}, {"schema", kSchema}};
 }
 
 }  // namespace
 
+std::vector<std::string> interfaces_in_use() {
+  std::vector<std::string> all = Control::owned();
+  for (const int index : pinned_interfaces()) {
+    std::array<char, IF_NAMESIZE> name{};
+    if (::if_indextoname(static_cast<unsigned>(index), name.data()) ==
+            nullptr ||
+        std::ranges::find(all, name.data()) != all.end()) {
+      continue;
+    }
+    all.emplace_back(name.data());
+  }
+  return all;
+}
+
 Result<std::string> interface_of(const std::string& named) {
   if (!named.empty()) return named;
-  const auto owned = Control::owned();
-  if (owned.size() == 1) return owned.front();
+  const auto used = interfaces_in_use();
+  if (used.size() == 1) return used.front();
   std::string all;
-  for (const std::string& each : owned) all += (all.empty() ? "" : ", ") + each;
-  if (owned.empty()) {
+  for (const std::string& each : used) all += (all.empty() ? "" : ", ") + each;
+  if (used.empty()) {
     return Error{ENOENT, "rules", "in force",
                  "Sluice is on no interface of this network namespace."};
   }
@@ -143,20 +212,24 @@ Result<std::string> interface_of(const std::string& named) {
 }
 
 Result<LiveRules> read_rules(const std::string& interface) {
-  const auto owner = Control::owner(interface);
-  auto json = ask(interface, request_of("rules"));
-  if (!json) return json.error();
-  auto rules = Rules::parse(json->at("text").get<std::string>());
-  if (!rules) return rules.error();
-  LiveRules live = list_from(*json, std::move(*rules));
-  live.interface = interface;
-  live.owner = owner;
+  const auto asked = [&]() -> Result<LiveRules> {
+    const auto owner = Control::owner(interface);
+    auto json = ask(interface, request_of("rules"));
+    if (!json) return json.error();
+    auto rules = Rules::parse(json->at("text").get<std::string>());
+    if (!rules) return rules.error();
+    LiveRules live = list_from(*json, std::move(*rules));
+    live.owner = owner;
+    return live;
+  };
+  auto live = by_owner_or_pins<LiveRules>(interface, asked, list_in);
+  if (live) live->interface = interface;
   return live;
 }
 
 Result<std::uint64_t> propose_rules(const std::string& interface,
                                     const Proposal& proposal) {
-  // Here, too: the session in use is that of who types.
+  // Also where the owner looks, too: the session in use is that of who types.
   if (!proposal.force) {
     auto safe = check_cut_off(interface, proposal.rules);
     if (!safe) return safe.error();
@@ -166,9 +239,14 @@ Result<std::uint64_t> propose_rules(const std::string& interface,
   request["force"] = proposal.force;
   request["instead_of"] = nullptr;
   if (proposal.instead_of) request["instead_of"] = *proposal.instead_of;
-  auto json = ask(interface, request);
-  if (!json) return json.error();
-  return json->at("version").get<std::uint64_t>();
+  return by_owner_or_pins<std::uint64_t>(
+      interface,
+      [&]() -> Result<std::uint64_t> {
+        auto json = ask(interface, request);
+        if (!json) return json.error();
+        return json->at("version").get<std::uint64_t>();
+      },
+      [&](Program& program) { return propose(program, interface, proposal); });
 }
 
 std::optional<std::string> answer_rules(Engine& engine,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // LiveRules: the list in force on an interface, asked of the process that runs
-// there, and changed through it. Private to the app wing.
+// there, or read from its pins where there is none; and changed in the same
+// way. Private to the app wing.
 #pragma once
 
 #include <cstdint>
@@ -8,17 +9,21 @@
 #include <sluice/engine.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sluice::app {
 
 /// A list in force, and what it has counted.
 struct LiveRules {
   std::string interface;
-  std::optional<int> owner;  ///< The process that runs there.
+  std::optional<int> owner;  ///< The process that runs there; none: pinned.
   std::uint64_t version = 0;
   Rules rules;
   Counts counts;
 };
+
+/// Of this network namespace: owned by a process, or with a pinned program.
+[[nodiscard]] std::vector<std::string> interfaces_in_use();
 
 /// The interface meant: the one named, or the only one that has a list.
 [[nodiscard]] Result<std::string> interface_of(const std::string& named);

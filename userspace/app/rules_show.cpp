@@ -110,6 +110,24 @@ std::string rules_json(const LiveRules& live) {
   return dumped(json);
 }
 
+std::string attached_json(const LiveRules& live) {
+  Json json = line("status");
+  json["pid"] = nullptr;
+  json["interface"] = live.interface;
+  json["version"] = live.version;
+  Json port = {{"port", live.interface},
+               {"interface", live.interface},
+               {"verdicts", of(live.counts.verdicts)},
+               {"rules", Json::array()}};
+  for (std::size_t i = 0; i < live.rules.size(); ++i) {
+    Json rule = {{"rule", live.rules[i].text()}};
+    rule.update(of(live.counts.rules[i]));
+    port["rules"].push_back(std::move(rule));
+  }
+  json["ports"] = Json::array({std::move(port)});
+  return dumped(json);
+}
+
 std::string check_json(const std::string& file, const Rules& rules,
                        const std::optional<Error>& error) {
   Json json = line("rules_check");

@@ -14,6 +14,9 @@ namespace sluice::app {
 [[nodiscard]] std::string rules_text(const LiveRules& live);
 [[nodiscard]] std::string rules_json(const LiveRules& live);
 
+/// `status` of a program that is attached and that no process owns.
+[[nodiscard]] std::string attached_json(const LiveRules& live);
+
 /// What `rules check` found: an error, or warnings.
 [[nodiscard]] std::string check_json(const std::string& file,
                                      const Rules& rules,

@@ -8,10 +8,12 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "attach_command.hpp"
 #include "flags.hpp"
 #include "live_rules.hpp"
 #include "rules_command.hpp"
 #include "rules_file.hpp"
+#include "rules_show.hpp"
 #include "run.hpp"
 #include "show.hpp"
 #include "signals.hpp"
@@ -77,6 +79,7 @@ int run(const RunFlags& flags, const Choice& handler) {
   }
   const auto show = flags.json ? json_show() : text_show();
   show->started(Granted(**engine));
+  for (const std::string& line : (*engine)->take_news()) show->news(line);
   bool failed = false;
   const std::string reason = serve(**engine, flags, signals, *show, failed);
   (*engine)->stop();
@@ -91,13 +94,20 @@ int run(const RunFlags& flags, const Choice& handler) {
 
 int status(const std::vector<std::string>& named, bool json) {
   std::vector<std::string> interfaces = named;
-  if (interfaces.empty()) interfaces = Control::owned();
+  if (interfaces.empty()) interfaces = interfaces_in_use();
   if (interfaces.empty()) {
     fmt::print(stderr, "sluice: nothing runs in this network namespace\n");
     return kFailed;
   }
   for (const std::string& interface : interfaces) {
     auto answer = Control::ask(interface, "status");
+    if (!answer && answer.error().code == ENOENT) {
+      // Nobody runs there; a program may be attached.
+      auto live = read_rules(interface);
+      if (!live) return fail(live.error());
+      put(json ? attached_json(*live) : rules_text(*live));
+      continue;
+    }
     if (!answer) return fail(answer.error());
     if (json) {
       fmt::print("{}", *answer);
@@ -146,17 +156,15 @@ int run_one(int argc, char** argv, const Choice& handler) {
   return parsed >= 0 ? parsed : run(flags, handler);
 }
 
-int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
-  CLI::App app("Sluice: steers flows out of a NIC into AF_XDP sockets");
-  app.set_version_flag("--version", "sluice " SLUICE_VERSION);
-  app.require_subcommand(1);
+namespace {
 
-  RunFlags flags;
+// `run`, with a choice of handlers; their names, for people.
+void add_run(CLI::App& app, const std::vector<Choice>& handlers,
+             RunFlags& flags, std::string& names) {
   CLI::App* run_app =
       app.add_subcommand("run", "Take packets from interfaces and handle them");
   add_run_flags(*run_app, flags);
   add_config_flag(app, run_app);
-  std::string names;
   for (const Choice& each : handlers) {
     names += fmt::format("\n  {}: {}", each.name, each.summary);
     CLI::App* group = run_app->add_option_group("Handler " + each.name);
@@ -168,11 +176,27 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
   run_app
       ->add_option("--handler", flags.handler, "What to do with them:" + names)
       ->capture_default_str();
+}
 
+}  // namespace
+
+int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
+  CLI::App app("Sluice: steers flows out of a NIC into AF_XDP sockets");
+  app.set_version_flag("--version", "sluice " SLUICE_VERSION);
+  app.require_subcommand(1);
+  RunFlags flags;
+  std::string names;
+  add_run(app, handlers, flags, names);
   RulesFlags rules_flags;
   CLI::App* rules_app =
       app.add_subcommand("rules", "Look at the rules in force, change them");
   add_rules_commands(*rules_app, rules_flags);
+  AttachFlags attach_flags;
+  CLI::App* attach_app = app.add_subcommand(
+      "attach", "Put the program onto an interface; it outlives the command");
+  CLI::App* detach_app =
+      app.add_subcommand("detach", "Take such a program off again");
+  add_attach_flags(*attach_app, *detach_app, attach_flags);
 
   std::vector<std::string> interfaces;
   bool json = false;
@@ -185,6 +209,8 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
   const int parsed = parse(app, argc, argv);
   if (parsed >= 0) return parsed;
   if (status_app->parsed()) return status(interfaces, json);
+  if (attach_app->parsed()) return attach_command(attach_flags);
+  if (detach_app->parsed()) return detach_command(attach_flags);
   if (rules_app->parsed()) return run_rules_command(*rules_app, rules_flags);
   for (const Choice& each : handlers) {
     if (each.name == flags.handler) return run(flags, each);

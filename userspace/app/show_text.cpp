@@ -221,7 +221,7 @@ Granted::Granted(const Engine& engine)
     : queues(engine.queues().begin(), engine.queues().end()),
       cores(engine.cores().begin(), engine.cores().end()),
       coverage(engine.coverage().begin(), engine.coverage().end()),
-      rules(engine.options().rules) {}
+      rules(engine.program(queues.front().interface)->rules()) {}
 
 Granted::Granted(const testing::PcapEngine& engine) : pcap(true) {
   const testing::PcapOptions& options = engine.options();

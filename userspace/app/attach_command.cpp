@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach_command.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <sluice/control.hpp>
+#include <sluice/netdev.hpp>
+#include <sluice/packet.hpp>
+#include <sluice/program.hpp>
+#include <thread>
+
+#include "live_rules.hpp"
+#include "run.hpp"
+#include "show.hpp"
+
+namespace sluice::app {
+namespace {
+
+// Packets that a run's frames of 2048 bytes hold need no multi-buffer: 18 bytes
+// of Ethernet header and VLAN tag are in front of the MTU's.
+bool needs_frags(const Netdev& device) {
+  return device.mtu > 2048 - Packet::kHeadroom - 18;
+}
+
+Result<std::vector<AttachMode>> rungs_of(const std::string& mode) {
+  if (mode == "native") return std::vector{AttachMode::native};
+  if (mode == "generic") return std::vector{AttachMode::generic};
+  if (mode == "auto") {
+    return std::vector{AttachMode::native, AttachMode::generic};
+  }
+  return bad("--mode", mode, "It is auto, native or generic.");
+}
+
+Result<AttachMode> climb(Program& program, const Netdev& device,
+                         const std::vector<AttachMode>& rungs) {
+  Result<void> attached = Error{EOPNOTSUPP, "attach", device.name};
+  for (const AttachMode mode : rungs) {
+    attached = program.attach(device.index, mode);
+    if (attached) return mode;
+    const int error = attached.error().code;
+    if (error == EBUSY || error == EPERM) break;  // No rung would help.
+  }
+  return attached.error();
+}
+
+// What has a program already keeps it.
+Result<void> refuse_second(const Netdev& device) {
+  auto there = Program::open_pinned(device.index);
+  if (there && !*there) return {};
+  const int error = there ? EBUSY : there.error().code;
+  if (error != EBUSY) return there.error();
+  return Error{EBUSY, "attach", device.name,
+               "Sluice is attached there: `sluice rules` changes its list, "
+               "`sluice detach` takes it off."};
+}
+
+Result<AttachMode> attach(const AttachFlags& flags, const Rules& rules,
+                          const std::vector<AttachMode>& rungs) {
+  if (auto bpffs = check_bpffs(); !bpffs) return bpffs.error();
+  auto device = Netdev::read(flags.interface);
+  if (!device) return device.error();
+  auto claim = Control::claim(flags.interface);  // While it is being set up.
+  if (!claim) return claim.error();
+  if (auto first = refuse_second(*device); !first) return first.error();
+  if (!flags.force) {
+    auto safe = check_cut_off(flags.interface, rules);
+    if (!safe) return safe.error();
+  }
+  auto program = Program::load(
+      {.rules = rules, .frags = needs_frags(*device), .owner_pid = 0});
+  if (!program) return program.error();
+  auto mode = climb(*program, *device, rungs);
+  if (!mode) return mode;
+  if (auto pinned = program->pin(); !pinned) return pinned.error();
+  return mode;
+}
+
+Result<void> detach(const std::string& interface) {
+  auto device = Netdev::read(interface);
+  if (!device) return device.error();
+  auto claim = Control::claim(interface);
+  if (!claim) return claim.error();
+  const Time deadline = monotonic_now() + std::chrono::seconds(10);
+  while (true) {
+    auto gone = Program::detach_pinned(device->index);
+    if (gone && *gone) return {};
+    if (gone) break;
+    if (gone.error().code != EBUSY || monotonic_now() > deadline) {
+      return gone.error();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  if (auto bpffs = check_bpffs(); !bpffs) return bpffs.error();
+  return Error{ENOENT, "detach", interface, "Sluice is not attached there."};
+}
+
+void tell(const AttachFlags& flags, const char* type,
+          const std::string& interface, const char* mode,
+          const std::string& text) {
+  if (!flags.json) return put(text);
+  const nlohmann::ordered_json json = {
+      {"type", type}, {"schema", 1}, {"interface", interface}, {"mode", mode}};
+  put(json.dump() + "\n");
+}
+
+}  // namespace
+
+void add_attach_flags(CLI::App& attach, CLI::App& detach, AttachFlags& flags) {
+  for (CLI::App* each : {&attach, &detach}) {
+    each->add_option(
+            "IF,-i,--interface", flags.interface,
+            each == &attach ? "Where" : "Where; not needed if there is one")
+        ->type_name("IF");
+    each->add_flag("--json", flags.json, "JSON, one object a line");
+  }
+  attach.get_option("--interface")->required();
+  attach
+      .add_option("--rules", flags.rules,
+                  "The list; without it everything passes")
+      ->type_name("FILE");
+  attach.add_option("--mode", flags.mode, "auto, native or generic")
+      ->capture_default_str();
+  attach.add_flag("--force", flags.force,
+                  "Even if the rules cut this host off from its own addresses");
+}
+
+int attach_command(const AttachFlags& flags) {
+  auto rungs = rungs_of(flags.mode);
+  if (!rungs) return fail(rungs.error(), kUsage);
+  Rules rules;
+  if (!flags.rules.empty()) {
+    auto read = Rules::load(flags.rules);
+    if (!read) return fail(read.error(), kUsage);
+    rules = std::move(*read);
+  }
+  auto mode = attach(flags, rules, *rungs);
+  if (!mode) return fail(mode.error(), kFailed);
+  tell(flags, "attached", flags.interface, to_string(*mode),
+       fmt::format("{}: attached, {}, {} rules; it stays until `sluice detach "
+                   "{}`\n",
+                   flags.interface, to_string(*mode), rules.size(),
+                   flags.interface));
+  return kOk;
+}
+
+int detach_command(const AttachFlags& flags) {
+  auto interface = interface_of(flags.interface);
+  if (!interface) return fail(interface.error());
+  if (auto gone = detach(*interface); !gone) return fail(gone.error(), kFailed);
+  tell(flags, "detached", *interface, "none",
+       fmt::format("{}: detached\n", *interface));
+  return kOk;
+}
+
+}  // namespace sluice::app

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a program is made of; private to userspace/program*.cpp.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <sluice/abi.h>
+#include <sluice/program.hpp>
+#include <sluice/sys.hpp>
+
+#include "steering/live_list.hpp"
+
+namespace sluice {
+
+/// The section .data.hot of the program.
+struct HotData {
+  __u32 in_force;
+  __u32 reserved;
+  sluice_hot hot[2];
+  __u64 mirrors_lost;
+};
+
+struct Program::State {
+  enum Map : std::size_t { sockets, images, verdicts, mirror, hot, identity };
+  static constexpr std::size_t kMaps = 6;
+  /// As they are called where they are pinned; in the order of Map.
+  static constexpr std::array<const char*, kMaps> kMapNames = {
+      "sockets", "images", "verdicts", "mirror", "hot", "identity"};
+
+  Fd program;
+  std::array<Fd, kMaps> maps;
+  std::uint32_t id = 0;
+  Mapping memory;  // HotData.
+  std::optional<steering::LiveList> list;
+  std::uint64_t version = 0;  // Of the list.
+  Fd link;
+  int ifindex = 0;
+  Fd folder;         // Of the pins; locked. None: not pinned.
+  std::string path;  // Of the folder.
+
+  /// Loads `program` and `maps`; no list yet.
+  Result<void> load(const ProgramOptions& options);
+  /// `id` and `memory` of what is loaded.
+  Result<void> look();
+  /// The list that another process put into force.
+  Result<void> read_list();
+  Result<void> publish(steering::LiveList next);
+  [[nodiscard]] HotData& data() const {
+    return *reinterpret_cast<HotData*>(memory.bytes().data());
+  }
+  [[nodiscard]] Result<Count> read_verdict(std::uint32_t index) const;
+};
+
+/// libbpf 1.x: a negative errno, or null with errno set.
+inline Error bpf_failed(int code, const char* call, std::string arguments,
+                        std::string advice = {}) {
+  return {code < 0 ? -code : code, call, std::move(arguments),
+          std::move(advice)};
+}
+
+}  // namespace sluice
