@@ -117,16 +117,16 @@ TEST_F(SteerTest, FirstMatchWinsAndTheDefaultTakesTheRest) {
   EXPECT_EQ(verdict(Frame().eth().ipv6("fe80::1", "fe80::2")), Action::drop);
 }
 
-TEST_F(SteerTest, TheLastOfSixtyFourRulesIsReached) {
+TEST_F(SteerTest, TheLastOfManyRulesIsReached) {
   std::string text;
-  for (int i = 1; i <= SLUICE_RULES_MAX; ++i) {
+  for (int i = 1; i <= 5000; ++i) {
     text += "drop dst port " + std::to_string(i) + "\n";
   }
   use(text);
-  EXPECT_EQ(verdict(udp_to(64)), Action::drop);
-  EXPECT_EQ(verdict(udp_to(65)), Action::pass);
-  expect_count(counts().rules.at(63), 1, udp_to(64).size());
-  expect_count(counts().rules.at(62), 0, 0);
+  EXPECT_EQ(verdict(udp_to(5000)), Action::drop);
+  EXPECT_EQ(verdict(udp_to(5001)), Action::pass);
+  expect_count(counts().rules.at(4999), 1, udp_to(5000).size());
+  expect_count(counts().rules.at(4998), 0, 0);
 }
 
 TEST_F(SteerTest, SteeredPacketGoesToTheSocketOfItsQueue) {
@@ -241,16 +241,17 @@ TEST_F(SteerTest, ARuleThatComesBackStartsAtZero) {
   EXPECT_EQ(counts().rules.at(0).packets, 0u);
 }
 
-TEST_F(SteerTest, FullListsReplaceEachOther) {
+TEST_F(SteerTest, LargeListsReplaceEachOther) {
+  constexpr int kRules = 2000;
   for (int round = 0; round < 4; ++round) {
     std::string text;
-    for (int i = 0; i < SLUICE_RULES_MAX; ++i) {
-      text += "drop dst port " + std::to_string(round * 100 + i) + "\n";
+    for (int i = 0; i < kRules; ++i) {
+      text += "drop dst port " + std::to_string(round * kRules + i) + "\n";
     }
     use(text);
-    const auto port = static_cast<std::uint16_t>(round * 100 + 63);
+    const auto port = static_cast<std::uint16_t>((round + 1) * kRules - 1);
     EXPECT_EQ(verdict(udp_to(port)), Action::drop);
-    EXPECT_EQ(counts().rules.at(63).packets, 1u);
+    EXPECT_EQ(counts().rules.at(kRules - 1).packets, 1u);
     EXPECT_EQ(counts().rules.at(0).packets, 0u);
   }
 }
