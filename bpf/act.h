@@ -132,6 +132,42 @@ __noinline int turn_round(struct xdp_md* xdp, struct facts* facts) {
   return 0;
 }
 
+/* --- Metadata --------------------------------------------------------------
+ */
+
+static __always_inline __u32 label_of(__u32 active, __u32 rule) {
+  const struct sluice_hot* list = hot_list(active);
+  if (!list->labels || rule == SLUICE_RULE_MASK) return 0;
+  const __u32* labels = line_at(active, list->labels + rule / 16);
+  return labels ? labels[rule & 15] : 0;
+}
+
+/* Says in front of the packet what steers it. Says whether it did: a driver may
+   have no room for it, or something there of its own. */
+__noinline int put_metadata(struct xdp_md* xdp, struct lookup* lookup,
+                            __u32 decision) {
+  if (!lookup) return 0;
+  if ((void*)(long)xdp->data_meta < (void*)(long)xdp->data) return 0;
+  if (bpf_xdp_adjust_meta(xdp, -(int)sizeof(struct sluice_metadata))) return 0;
+  struct sluice_metadata* metadata = (void*)(long)xdp->data_meta;
+  if ((void*)(metadata + 1) > (void*)(long)xdp->data) return 0;
+  const struct sluice_hot* list = hot_list(lookup->active);
+  const int timed = list->timestamps != 0;
+  metadata->magic = SLUICE_METADATA_MAGIC;
+  metadata->rule = decision & SLUICE_RULE_MASK;
+  metadata->version = list->version;
+  metadata->time = timed ? bpf_ktime_get_ns() : 0;
+  metadata->clock = timed ? SLUICE_CLOCK_MONOTONIC : SLUICE_CLOCK_NONE;
+  metadata->label = label_of(lookup->active, metadata->rule);
+  return 1;
+}
+
+/* The stack joins only packets of one flow whose metadata is the same, and with
+   a time in it that never is. */
+static __always_inline void take_metadata(struct xdp_md* xdp) {
+  bpf_xdp_adjust_meta(xdp, (int)sizeof(struct sluice_metadata));
+}
+
 /* --- The verdict -----------------------------------------------------------
  */
 
@@ -152,12 +188,14 @@ static __always_inline int act(struct xdp_md* xdp, struct lookup* lookup,
   *verdict = SLUICE_PASSED;
   if (action != SLUICE_STEER) return XDP_PASS;
   const int drop = (decision & SLUICE_RULE_ELSE_DROP) != 0;
+  const int told = put_metadata(xdp, lookup, decision);
   const int result = bpf_redirect_map(&sockets, xdp->rx_queue_index,
                                       drop ? XDP_DROP : XDP_PASS);
   if (result == XDP_REDIRECT) {
     *verdict = SLUICE_STEERED;
   } else {
     *verdict = drop ? SLUICE_DROPPED_NO_SOCKET : SLUICE_PASSED_NO_SOCKET;
+    if (told && !drop) take_metadata(xdp);
   }
   return result;
 }

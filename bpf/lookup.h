@@ -291,7 +291,7 @@ __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
 /* --- All of it -------------------------------------------------------------
  */
 
-/* Each field's class: for every field that some rule asks for, `use` of it. */
+/* The class of each field that some rule asks for. */
 static __always_inline void find_records(struct lookup* lookup,
                                          const struct sluice_hot* list) {
   const struct facts* facts = &lookup->facts;
@@ -323,6 +323,30 @@ static __always_inline void find_records(struct lookup* lookup,
 #undef SLUICE_CLASS
 }
 
+/* A list of one word, all in direct reach. */
+static __always_inline void ask_short(struct lookup* lookup,
+                                      const struct sluice_hot* list) {
+  __u64 clauses = ~0ull;
+#pragma unroll
+  for (int i = 0; i < SLUICE_RECORDS; ++i) {
+    const __u32 line = lookup->records[i];
+    const struct sluice_record* record =
+        (const void*)&list->lines[line % SLUICE_HOT_LINES];
+    if (line) clauses &= record->words[0];
+  }
+  if (!clauses) return;
+  const __u32 clause = lowest(clauses);
+  const struct sluice_decision* found =
+      (const void*)&list
+          ->lines[(list->clauses + clause / 8) % SLUICE_HOT_LINES];
+  const __u32 decision = found[clause & 7].decision;
+  if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
+    lookup->best = decision;
+    lookup->slot = found[clause & 7].slot;
+    lookup->flow = 0;
+  }
+}
+
 /* REQUIRES: lookup->facts and lookup->active are set, the rest is zero. */
 static __always_inline void decide(struct lookup* lookup) {
   const struct sluice_hot* list = hot_list(lookup->active);
@@ -341,6 +365,10 @@ static __always_inline void decide(struct lookup* lookup) {
   }
   if (list->banks + list->observers == 0) return;
   find_records(lookup, list);
+  if (list->is_short) {
+    ask_short(lookup, list);
+    return;
+  }
   for (__u32 bank = 0; bank < SLUICE_BANKS_MAX && bank < list->banks; ++bank) {
     ask_bank(lookup, bank);
   }

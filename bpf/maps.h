@@ -22,6 +22,9 @@ struct sluice_hot hot[2] SEC(".data.hot");
 /* Which of them is in force. Read once for each packet, so that no packet sees
    parts of both. */
 __u32 in_force SEC(".data.hot");
+/* Whether any flow was put into the table below. Beside the other, so that it
+   costs no cache line of its own. */
+__u32 bypassing SEC(".data.hot");
 
 /* The lines of a list. Sizes differ, which is what BPF_F_INNER_MAP is for; user
    space maps the memory instead of writing element by element. */
@@ -42,10 +45,11 @@ struct {
   __array(values, struct image_map);
 } images SEC(".maps");
 
-/* enum sluice_verdict -> packets and bytes. Summed by the reader. */
+/* enum sluice_verdict, SLUICE_BYPASSED -> packets and bytes. Summed by the
+   reader. */
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, SLUICE_VERDICTS);
+  __uint(max_entries, SLUICE_TOTALS);
   __type(key, __u32);
   __type(value, struct sluice_count);
 } verdicts SEC(".maps");
@@ -57,3 +61,13 @@ struct {
 } mirror SEC(".maps");
 /* Packets that found the ring buffer full. */
 __u64 mirrors_lost SEC(".data.hot");
+
+/* Flows that are dealt with here: struct sluice_bypass_head and what follows.
+   User space says how large it is before it loads the program. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct sluice_line);
+} bypassed SEC(".maps");

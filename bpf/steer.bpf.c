@@ -2,6 +2,7 @@
 /* steer: takes the packets the rules choose out of the receive path and into
    the AF_XDP socket of the queue they arrived on; counts every packet. */
 #include "act.h"
+#include "bypass.h"
 
 /* Filled in by user space before loading, read back by anyone who may. Not
    read here: libbpf binds it to the program. */
@@ -39,7 +40,13 @@ int sluice_steer(struct xdp_md* xdp) {
   lookup.bytes = bpf_xdp_get_buff_len(xdp);
   lookup.active = *(volatile __u32*)&in_force & 1;
   parse(xdp, &lookup.facts);
-  const __u32 decision = ask(xdp, &lookup);
+  __u32 decision = SLUICE_NO_BYPASS;
+  if (*(volatile __u32*)&bypassing) decision = bypass(&lookup);
+  if (decision == SLUICE_NO_BYPASS) {
+    decision = ask(xdp, &lookup);
+  } else {
+    count_verdict(SLUICE_BYPASSED, lookup.bytes);
+  }
   __u32 verdict;
   const int result = act(xdp, &lookup, decision, &verdict);
   count_verdict(verdict, lookup.bytes);

@@ -38,6 +38,9 @@ enum sluice_verdict {
   SLUICE_REFLECTED = 5,
   SLUICE_VERDICTS = 6,
 };
+/* Of the same array, beside them: what no rule was asked about. */
+#define SLUICE_BYPASSED SLUICE_VERDICTS
+#define SLUICE_TOTALS (SLUICE_VERDICTS + 1)
 
 /* --- What the program sees of a packet ------------------------------------
 
@@ -130,7 +133,8 @@ SLUICE_ASSERT_SIZE(struct sluice_node, 64);
 #define SLUICE_BANKS_MAX 8
 struct sluice_record {
   __u64 any;      /* Words that are not empty. */
-  __u64 mixed;    /* Words that are neither empty nor full. */
+  __u64 mixed;    /* Words that are neither empty nor full. If none is, the
+                     first word stands in `words` nevertheless. */
   __u32 overflow; /* Line of the sixth mixed word and those that follow. */
   __u32 reserved;
   __u64 words[5];
@@ -219,11 +223,32 @@ struct sluice_hot {
   __u32 fragment_slot;
   __u32 text; /* Line: the list as it is written, and its bytes. */
   __u32 text_bytes;
-  __u32 reserved;
+  __u32 is_short; /* One word of clauses, and all lines are in `lines`. */
+  __u32 labels;     /* Line: label ids by rule, 16 to a line; 0: none. */
+  __u32 timestamps; /* 1: packets are steered with the time. */
   __u16 kind_class[SLUICE_KINDS];
   __u16 proto_class[SLUICE_PROTOS];
   struct sluice_line lines[SLUICE_HOT_LINES]; /* The first of the image. */
 };
+
+/* In front of a packet that is steered: which rule of which list did it. Where
+   a driver has no room for it, a packet comes without. */
+#define SLUICE_METADATA_MAGIC 0x534c4d44u /* "SLMD" */
+enum sluice_clock {
+  SLUICE_CLOCK_NONE = 0,
+  SLUICE_CLOCK_MONOTONIC = 1,
+  SLUICE_CLOCK_HARDWARE = 2,
+  SLUICE_CLOCK_FILE = 3, /* Of a capture. */
+};
+struct sluice_metadata {
+  __u32 magic;   /* First: further from the packet than all else. */
+  __u32 rule;    /* Number in the list; SLUICE_RULE_MASK: the default. */
+  __u64 version; /* Of the list. */
+  __u64 time;    /* In ns, by `clock`. */
+  __u32 clock;   /* enum sluice_clock. */
+  __u32 label;   /* Id of the rule's label; 0: it has none. */
+};
+SLUICE_ASSERT_SIZE(struct sluice_metadata, 32);
 
 /* One counter of one CPU. */
 struct sluice_count {
@@ -243,6 +268,51 @@ struct sluice_mirrored {
   __u8 bytes[SLUICE_MIRROR_BYTES];
 };
 SLUICE_ASSERT_SIZE(struct sluice_mirrored, 24 + SLUICE_MIRROR_BYTES);
+
+/* --- Flows that the program deals with itself ------------------------------
+
+   A table of its own, written by user space while packets are looked up. All
+   of it lies in one array of lines: 16 for the head, then buckets of 16, of
+   which the first holds the tags of the 15 entries behind it, so that a flow
+   that is not there costs one cache line. */
+#define SLUICE_BYPASS_WAYS 16 /* Lines of a bucket: tags, and 15 entries. */
+struct sluice_bypass_head {
+  __u64 hash[6]; /* Odd, random: multipliers of the key's words; of the sum. */
+  __u32 buckets;
+  __u32 reserved;
+  __u64 reserved2;
+};
+SLUICE_ASSERT_SIZE(struct sluice_bypass_head, 64);
+/* Line 1; user space's. */
+struct sluice_bypass_counts {
+  __u64 inserted;
+  __u64 evicted; /* Entries that had time left. */
+  __u64 reserved[6];
+};
+SLUICE_ASSERT_SIZE(struct sluice_bypass_counts, 64);
+/* Hashes; 0: never used. tag[0] is none. */
+struct sluice_bypass_tags {
+  __u32 tag[SLUICE_BYPASS_WAYS];
+};
+SLUICE_ASSERT_SIZE(struct sluice_bypass_tags, 64);
+/* Source, destination: as in struct sluice_key. Then IP version << 40,
+   protocol << 32, source port << 16, destination port: 0 but for TCP, UDP. */
+struct sluice_bypass_key {
+  __u64 word[5];
+};
+/* State: until << 20, generation << 4, SLUICE_BYPASS_BUSY, action (3 bits).
+   Until: CLOCK_MONOTONIC in units of 2^20 ns. Each change is another
+   generation, so that who reads the same state twice has read one entry. */
+#define SLUICE_BYPASS_BUSY 8u /* Is being written. */
+#define SLUICE_BYPASS_UNTIL 20
+#define SLUICE_BYPASS_UNIT 20
+struct sluice_bypassed {
+  struct sluice_bypass_key key;
+  __u64 state;
+  __u64 packets; /* Added to atomically. */
+  __u64 bytes;
+};
+SLUICE_ASSERT_SIZE(struct sluice_bypassed, 64);
 
 /* "SLUI", the first word of the identity. */
 #define SLUICE_MAGIC 0x534c5549u

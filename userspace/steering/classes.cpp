@@ -164,6 +164,7 @@ std::uint32_t Records::add(const Bits& bits) {
     constexpr std::size_t kInside = std::size(decltype(record.words){});
     const std::size_t inside = std::min(mixed.size(), kInside);
     std::copy_n(mixed.begin(), inside, record.words);
+    if (mixed.empty()) record.words[0] = bits[bank * 64];
     if (mixed.size() > inside) {
       record.overflow = lines_.add((mixed.size() - inside + 7) / 8);
       for (std::size_t i = inside; i < mixed.size(); ++i) {

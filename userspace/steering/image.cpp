@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <sluice/metadata.hpp>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -173,7 +174,9 @@ std::uint32_t ImageBuilder::decision_of(std::uint32_t rule) const {
 }
 
 void ImageBuilder::write_decisions() {
-  hot_.clauses = lines_.add(banks_ * SLUICE_BANK / 8);
+  std::size_t places = 0;
+  for (const Wild& wild : wild_) places = std::max(places, wild.place + 1);
+  hot_.clauses = lines_.add((places + 7) / 8);
   for (const Wild& wild : wild_) {
     const sluice_decision decision{decision_of(wild.rule),
                                    image_.slots_[wild.rule]};
@@ -181,8 +184,19 @@ void ImageBuilder::write_decisions() {
   }
 }
 
+void ImageBuilder::write_labels() {
+  constexpr std::size_t kInLine = sizeof(sluice_line) / sizeof(std::uint32_t);
+  const auto labelled = [](const Rule& rule) { return !rule.label.empty(); };
+  if (std::ranges::none_of(rules_.list(), labelled)) return;
+  hot_.labels = lines_.add((rules_.size() + kInLine - 1) / kInLine);
+  for (std::size_t i = 0; i < rules_.size(); ++i) {
+    lines_.put(hot_.labels, i, rule_id(rules_[i].label).value);
+  }
+}
+
 void ImageBuilder::write_tables() {
   hot_.tables = lines_.add(tables_.size());
+  write_labels();
   // Entries change: they must not be among the lines that have a copy.
   auto line = static_cast<std::uint32_t>(lines_.size());
   line = std::max<std::uint32_t>(line, SLUICE_HOT_LINES);
@@ -216,6 +230,11 @@ void ImageBuilder::finish() {
   std::copy_n(image_.small_.begin(),
               std::min<std::size_t>(image_.small_.size(), SLUICE_HOT_LINES),
               hot_.lines);
+  const auto finals = std::ranges::count_if(wild_, [this](const Wild& wild) {
+    return is_final(rules_[wild.rule].action);
+  });
+  hot_.is_short = finals <= 64 && hot_.banks == 1 &&
+                  image_.small_.size() <= SLUICE_HOT_LINES;
   hot_.counters = tables_end_;
   hot_.counter_lines = (next_slot_ + 1) / 2;
   // One row more: what was counted under lists before.

@@ -41,6 +41,7 @@ class ImageBuilder {
   void classify_addresses(std::size_t side);
   void classify_numbers(std::size_t number);
   void write_decisions();
+  void write_labels();
   void write_tables();
   void finish();
 
