@@ -71,19 +71,26 @@ Fd pinned_at(const std::string& path, const char* name) {
   return Fd(bpf_obj_get((path + "/" + name).c_str()));
 }
 
-// What a link is attached to; 0: to nothing any more.
+// What the link of a folder is attached to. Index 0: to nothing any more, or
+// there is no link. None: it could not be asked, so nobody knows.
 struct Target {
   int ifindex = 0;
   std::uint32_t program = 0;
 };
-Target target_of(const Fd& link) {
+std::optional<Target> target_of(const std::string& folder) {
+  const Fd link = pinned_at(folder, "link");
+  if (!link) return errno == ENOENT ? std::optional(Target{}) : std::nullopt;
   bpf_link_info found{};
   __u32 size = sizeof found;
-  if (!link || bpf_obj_get_info_by_fd(link.get(), &found, &size) != 0 ||
+  if (bpf_obj_get_info_by_fd(link.get(), &found, &size) != 0 ||
       found.type != BPF_LINK_TYPE_XDP) {
     return {};
   }
-  return {static_cast<int>(found.xdp.ifindex), found.prog_id};
+  return Target{static_cast<int>(found.xdp.ifindex), found.prog_id};
+}
+bool is_stale(const std::string& folder) {
+  const auto target = target_of(folder);
+  return target && target->ifindex == 0;
 }
 
 // Its program runs on that interface of this network namespace. The index alone
@@ -106,15 +113,14 @@ std::vector<Folder> folders() {
   std::error_code error;
   for (const auto& each : fs::directory_iterator(root(), error)) {
     const std::string path = each.path();
-    const Target target = target_of(pinned_at(path, "link"));
-    if (target.ifindex != 0) {
-      if (runs_here(target)) found.push_back({path, target});
+    const auto target = target_of(path);
+    if (!target) continue;
+    if (target->ifindex != 0) {
+      if (runs_here(*target)) found.push_back({path, *target});
       continue;
     }
     const Fd lock = locked(path);
-    if (lock && target_of(pinned_at(path, "link")).ifindex == 0) {
-      remove_folder(path);
-    }
+    if (lock && is_stale(path)) remove_folder(path);
   }
   return found;
 }
@@ -201,6 +207,7 @@ Result<std::optional<Program>> Program::open_pinned(int ifindex) {
     if (!state->maps[i]) return Error::last("bpf(OBJ_GET)", found->path);
   }
   if (auto looked = state->look(); !looked) return looked.error();
+  if (auto table = state->look_at_bypass(0); !table) return table.error();
   if (auto read = state->read_list(); !read) return read.error();
   return std::optional<Program>(Program(std::move(state)));
 }
@@ -226,7 +233,7 @@ Result<void> Program::pin() {
   const std::string& path = *path_of;
   auto folder = made(path);
   if (!folder) return folder.error();
-  if (target_of(pinned_at(path, "link")).ifindex != 0) {
+  if (!is_stale(path)) {
     return Error{EEXIST, "pin", path,
                  "It is of an interface that has left this network namespace: "
                  "detach it there."};

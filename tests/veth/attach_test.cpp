@@ -116,7 +116,7 @@ TEST_F(PinTest, UnconfirmedListGoesAgain) {
   const std::string before = text();
   Process load = sluice({"rules", "load", file("list", "count arp\n"), "-i",
                          mine().interface, "--confirm", "60s"});
-  ASSERT_TRUE(load.wait_for("press Enter", 10s)) << load.err();
+  ASSERT_TRUE(load.wait_for("is in force", 10s)) << load.err();
   EXPECT_EQ(text(), "count arp\ndefault pass\n");
   load.signal(SIGHUP);
   EXPECT_EQ(load.wait(10s), 1);

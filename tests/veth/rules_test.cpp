@@ -121,11 +121,11 @@ TEST_F(RulesTest, UnconfirmedListGoesAgain) {
 
   Process late = spawn(Side::a, {"sh", "-c", load + "0.3s </dev/null"});
   EXPECT_EQ(late.wait(10s), 1) << late.err();
-  EXPECT_NE(late.out().find("not confirmed"), std::string::npos) << late.out();
+  EXPECT_NE(late.err().find("not confirmed"), std::string::npos) << late.err();
   EXPECT_EQ(text(), before);
 
   Process gone = spawn(Side::a, {"sh", "-c", "exec " + load + "60s"});
-  ASSERT_TRUE(gone.wait_for("press Enter", 10s)) << gone.err();
+  ASSERT_TRUE(gone.wait_for("is in force", 10s)) << gone.err();
   EXPECT_EQ(text(), "steer udp and dst port 8\ndefault pass\n");
   gone.signal(SIGHUP);
   EXPECT_EQ(gone.wait(10s), 1) << gone.err();
@@ -143,7 +143,7 @@ TEST_F(RulesTest, RollBackIsNotOverSomebodyElsesEdit) {
   const std::string list = file("list", "steer udp and dst port 8\n");
   Process load = sluice(
       {"rules", "load", list, "-i", mine().interface, "--confirm", "60s"});
-  ASSERT_TRUE(load.wait_for("press Enter", 10s)) << load.err();
+  ASSERT_TRUE(load.wait_for("is in force", 10s)) << load.err();
   right({"add", "count arp"});
   load.signal(SIGTERM);
   EXPECT_EQ(load.wait(10s), 1);

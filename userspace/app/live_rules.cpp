@@ -164,9 +164,10 @@ Result<T> by_owner_or_pins(const std::string& interface, const Asked& asked,
   const Time deadline = monotonic_now() + std::chrono::seconds(10);
   while (true) {
     Result<T> done = asked();
-    if (done || Control::owner(interface)) return done;
-    const int error = done.error().code;
-    if (error != ENOENT && error != EACCES) return done;  // Its refusal.
+    const int error = done ? 0 : done.error().code;
+    if (error != ENOENT && error != EACCES) return done;
+    // It does not answer, or it ended before it could.
+    if (error == EACCES && Control::owner(interface)) return done;
     auto device = Netdev::read(interface);
     if (!device) return device.error();
     auto pinned = Program::open_pinned(device->index);

@@ -44,9 +44,10 @@ int check(const RulesFlags& flags) {
 
 // Shows it once, or every second until a signal.
 int show(const RulesFlags& flags, const std::string& interface) {
-  StopSignals signals;
+  std::optional<StopSignals> signals;
+  if (flags.watch) signals.emplace();
   const bool clears = flags.watch && !flags.json && ::isatty(STDOUT_FILENO);
-  pollfd stop = {signals.fd(), POLLIN, 0};
+  pollfd stop = {signals ? signals->fd() : -1, POLLIN, 0};
   do {
     auto live = read_rules(interface);
     if (!live) return fail(live.error(), kFailed);
@@ -79,7 +80,7 @@ int load(const RulesFlags& flags, const std::string& interface) {
   if (flags.confirm.empty()) return loaded(flags, interface, proposal);
   auto patience = duration_of("--confirm", flags.confirm);
   if (!patience) return fail(patience.error(), kUsage);
-  return load_unless_unconfirmed(interface, proposal, *patience);
+  return load_unless_unconfirmed(interface, proposal, *patience, flags.json);
 }
 
 // Edits what is in force; anew, if somebody else was faster.

@@ -42,7 +42,12 @@ bool confirmed(const StopSignals& signals, Duration patience) {
 }  // namespace
 
 int load_unless_unconfirmed(const std::string& interface,
-                            const Proposal& proposal, Duration patience) {
+                            const Proposal& proposal, Duration patience,
+                            bool json) {
+  const auto tell = [&](std::uint64_t number, const Rules& rules) {
+    put(json ? loaded_json(interface, number, rules)
+             : loaded_text(interface, number, rules));
+  };
   // First: whatever comes from here on is told, and the list goes back.
   const StopSignals signals(StopSignals::Hangup::is_told);
   auto before = read_rules(interface);
@@ -51,17 +56,17 @@ int load_unless_unconfirmed(const std::string& interface,
   first.instead_of = before->version;
   auto version = propose_rules(interface, first);
   if (!version) return fail(version.error(), kFailed);
-  put(loaded_text(interface, *version, proposal.rules));
-  put(fmt::format("press Enter within {:g} s to keep it\n",
-                  static_cast<double>(patience.count()) / 1e9));
+  tell(*version, proposal.rules);
+  fmt::print(stderr, "press Enter within {:g} s to keep it\n",
+             static_cast<double>(patience.count()) / 1e9);
   if (confirmed(signals, patience)) {
-    put("confirmed: it stays\n");
+    fmt::print(stderr, "confirmed: it stays\n");
     return kOk;
   }
   auto back = propose_rules(interface, {before->rules, *version, true});
   if (!back) return fail(back.error(), kFailed);
-  put(fmt::format("not confirmed: {}",
-                  loaded_text(interface, *back, before->rules)));
+  fmt::print(stderr, "not confirmed: the list before is back\n");
+  tell(*back, before->rules);
   return kFailed;
 }
 

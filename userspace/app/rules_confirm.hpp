@@ -13,6 +13,7 @@ namespace sluice::app {
 /// one in time, and at a signal (SIGHUP: the terminal went away), the list
 /// before comes back. The exit code: kOk if the new one stays.
 int load_unless_unconfirmed(const std::string& interface,
-                            const Proposal& proposal, Duration patience);
+                            const Proposal& proposal, Duration patience,
+                            bool json);
 
 }  // namespace sluice::app
