@@ -48,6 +48,7 @@ std::optional<Packet> Core::make_packet(std::uint32_t size) noexcept {
   const std::uint64_t frame = pool_->frame_of(pool_->take());
   pool_->moved(frame, FrameOwner::pool, FrameOwner::handler);
   pool_->hold(1);
+  if (pool_->has_metadata()) Packet::forget_metadata(*pool_, frame);
   return Packet(*pool_, frame + Packet::kHeadroom, size,
                 {.queue = ports_[0].queue()});
 }

@@ -93,6 +93,10 @@ std::optional<Packet> Packet::copy() const noexcept {
     pool_->moved(frame, FrameOwner::pool, FrameOwner::handler);
     const std::uint64_t addr = frame + offset;
     std::memcpy(pool_->at(addr), segment.data(), segment.size());
+    if (made == 0 && pool_->has_metadata() && !before_start(addr_)) {
+      std::memcpy(metadata_of(*pool_, addr), metadata_of(*pool_, addr_),
+                  sizeof(sluice_metadata));
+    }
     const auto size = static_cast<std::uint32_t>(segment.size());
     if (made == 0) {
       first = addr;

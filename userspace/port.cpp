@@ -30,6 +30,10 @@ void Port::refill_now(std::uint32_t missing) noexcept {
   if (count == 0) return;
   const auto frames = pool_->take(count);
   for (const std::uint64_t addr : frames) {
+    // Checked builds have overwritten all of it, and let nobody write now.
+    if (!kCheckFrames && pool_->has_metadata()) {
+      Packet::forget_metadata(*pool_, addr);
+    }
     pool_->moved(addr, FrameOwner::pool, FrameOwner::fill);
   }
   fill_.submit(frames);

@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include <sluice/metadata.hpp>
+
 #include "rules_list.hpp"
 
 namespace sluice {
@@ -76,7 +78,7 @@ class Lists {
                                     std::size_t number) const;
 
   Rules::List& list_;
-  std::unordered_map<std::string, std::size_t> labels_;
+  std::unordered_map<std::uint32_t, std::size_t> labels_;  // Rules, by id.
   std::vector<FileId> open_;  // Files inside one another; none: no file.
   std::size_t includes_ = 0;
   std::string default_at_, fragments_at_;  // Where they are said.
@@ -181,13 +183,19 @@ Result<void> Lists::read_label(Line& line, Rule& rule) {
                           "letters, digits, dots and dashes");
   }
   const auto [other, fresh] =
-      labels_.try_emplace(std::string(label), list_.rules.size() - 1);
+      labels_.try_emplace(rule_id(label).value, list_.rules.size() - 1);
   if (!fresh) {
     const Rule& first = list_.rules[other->second];
+    const std::string place = line_of(first.source, first.line);
+    if (first.label == label) {
+      return line.wrong(
+          EINVAL, line.column(),
+          "The label " + quoted(line.peek()) + " is already that of " + place);
+    }
     return line.wrong(EINVAL, line.column(),
-                      "The label " + quoted(line.peek()) +
-                          " is already that of " +
-                          line_of(first.source, first.line));
+                      "The label " + quoted(line.peek()) + " has the same id " +
+                          "as " + quoted("@" + first.label) + " of " + place +
+                          ": change one of them");
   }
   rule.label = label;
   line.take();

@@ -15,6 +15,7 @@
 #include <sluice/clock.hpp>
 #include <sluice/counter.hpp>
 #include <sluice/frame_pool.hpp>
+#include <sluice/metadata.hpp>
 #include <sluice/packet.hpp>
 #include <sluice/port.hpp>
 #include <sluice/result.hpp>
@@ -140,6 +141,14 @@ class Core {
   }
   [[nodiscard]] std::size_t port_count() const noexcept {
     return ports_.size();
+  }
+
+  // --- Rules ---------------------------------------------------------------
+
+  /// The rule of that label, without the @, to compare Packet::rule() with. It
+  /// need not be in the list yet: lists come and go while handlers stay.
+  [[nodiscard]] static constexpr RuleId rule(std::string_view label) noexcept {
+    return rule_id(label);
   }
 
   // --- Time ----------------------------------------------------------------

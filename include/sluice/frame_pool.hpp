@@ -111,6 +111,12 @@ class FramePool {
   /// Handlers own `count` frames fewer, which are elsewhere now.
   void unhold(std::uint32_t count) noexcept { held_ -= count; }
 
+  /// Whether packets may come with metadata in front of them: then what an
+  /// earlier one left in a frame is overwritten before the frame is used again.
+  [[nodiscard]] bool has_metadata() const noexcept { return has_metadata_; }
+  /// Before the first packet.
+  void expect_metadata() noexcept { has_metadata_ = true; }
+
   /// As FrameMap.
   [[nodiscard]] bool contains(std::uint64_t addr,
                               std::uint64_t size) const noexcept {
@@ -167,6 +173,7 @@ class FramePool {
   std::uint64_t* top_;  // One past the free frame used last.
   std::uint32_t held_ = 0;
   std::uint32_t frames_;
+  bool has_metadata_ = false;
   int frame_shift_;
   std::unique_ptr<std::uint64_t[]> free_;  // The stack, frames_ entries.
   std::unique_ptr<Link[]> links_;

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <optional>
 #include <sluice/frame_pool.hpp>
+#include <sluice/metadata.hpp>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -115,6 +116,8 @@ class Packet {
   [[nodiscard]] bool trim_front(std::uint32_t count) noexcept {
     check_owned();
     if (count >= size_) return false;
+    if (before_start(addr_) && !before_start(addr_ + count)) [[unlikely]]
+      forget_metadata(*pool_, addr_);  // What was prepended lay over it.
     addr_ += count;
     size_ -= count;
     return true;
@@ -145,6 +148,35 @@ class Packet {
   /// Queue of that port's interface.
   [[nodiscard]] std::uint16_t queue() const noexcept { return origin_.queue; }
 
+  /// The rule that steered it, by its label; none for a rule without one, for a
+  /// packet of the handler's own, where the driver takes no metadata, and once
+  /// something was prepended. The other two are none in these cases, too.
+  [[nodiscard]] RuleId rule() const noexcept {
+    const auto metadata = this->metadata();
+    return {metadata ? metadata->label : 0};
+  }
+  /// When it arrived, and by which clock; none unless the engine was asked for
+  /// timestamps.
+  [[nodiscard]] std::optional<Timestamp> timestamp() const noexcept {
+    const auto metadata = this->metadata();
+    if (!metadata || metadata->clock == SLUICE_CLOCK_NONE) return {};
+    return Timestamp{metadata->time, Timestamp::Clock{metadata->clock}};
+  }
+  /// Version of the list that the rule is of; 0: none.
+  [[nodiscard]] std::uint64_t list_version() const noexcept {
+    const auto metadata = this->metadata();
+    return metadata ? metadata->version : 0;
+  }
+  /// All that the XDP program wrote, or none.
+  [[nodiscard]] std::optional<sluice_metadata> metadata() const noexcept {
+    check_owned();
+    if (!pool_->has_metadata() || before_start(addr_)) return {};
+    sluice_metadata metadata;
+    std::memcpy(&metadata, metadata_of(*pool_, addr_), sizeof metadata);
+    if (metadata.magic != SLUICE_METADATA_MAGIC) return {};
+    return metadata;
+  }
+
   /// The segments in order; one for most packets. Valid like bytes().
   class Segments {
    public:
@@ -164,6 +196,7 @@ class Packet {
 
  private:
   friend class Port;  // Builds packets from descriptors and back.
+  friend class Core;  // Makes packets.
 
   // Checked builds remember whose frame a packet was that moved away.
   struct Home {
@@ -180,6 +213,21 @@ class Packet {
 #endif
   }
   [[noreturn]] void used_after_move() const noexcept;
+
+  // Metadata ends where packets start: kHeadroom bytes into the frame.
+  [[nodiscard]] bool before_start(std::uint64_t addr) const noexcept {
+    return addr - pool_->frame_of(addr) < kHeadroom;
+  }
+  [[nodiscard]] static std::byte* metadata_of(const FramePool& pool,
+                                              std::uint64_t addr) noexcept {
+    return pool.at(pool.frame_of(addr) + kHeadroom - sizeof(sluice_metadata));
+  }
+  // What is in the frame is an earlier packet's.
+  static void forget_metadata(const FramePool& pool,
+                              std::uint64_t addr) noexcept {
+    static_assert(offsetof(sluice_metadata, magic) == 0);
+    std::memset(metadata_of(pool, addr), 0, sizeof(std::uint32_t));
+  }
 
   // By value: a packet whose address nobody asks for lives in registers.
   static void drop_chain(FramePool& pool, std::uint64_t addr,
