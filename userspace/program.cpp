@@ -81,6 +81,27 @@ Result<void> Program::State::look() {
   return {};
 }
 
+Result<void> Program::State::look_at_bypass(std::uint32_t flows) {
+  bpf_map_info table{};
+  __u32 size = sizeof table;
+  if (const int done =
+          bpf_obj_get_info_by_fd(maps[bypassed].get(), &table, &size);
+      done != 0) {
+    return bpf_failed(done, "bpf(OBJ_GET_INFO_BY_FD)", "bypassed");
+  }
+  if (table.max_entries < BypassTable::bytes(1) / sizeof(sluice_line)) {
+    return {};
+  }
+  auto mapped =
+      Mapping::shared(maps[bypassed].get(),
+                      table.max_entries * sizeof(sluice_line), 0, "bypassed");
+  if (!mapped) return mapped.error();
+  bypass_memory = std::move(*mapped);
+  if (flows != 0) BypassTable::make(bypass_memory.bytes(), flows);
+  bypass.emplace(bypass_memory.bytes(), data().bypassing);
+  return {};
+}
+
 Result<void> Program::State::read_list() {
   const __u32 slot = std::atomic_ref(data().in_force).load() & 1;
   __u32 image = 0;
@@ -226,6 +247,13 @@ Result<Counts> Program::counts() const {
     if (!count) return count.error();
     *verdicts[i] = *count;
   }
+  counts.mirrors_lost = std::atomic_ref(state_->data().mirrors_lost).load();
+  if (state_->bypass && state_->bypass->inserted() > 0) {
+    auto total = state_->read_verdict(SLUICE_BYPASSED);
+    if (!total) return total.error();
+    counts.bypass = {*total, state_->bypass->inserted(),
+                     state_->bypass->evicted()};
+  }
   const steering::LiveList& list = *state_->list;
   counts.rules.reserve(list.rules().size());
   for (std::size_t i = 0; i < list.rules().size(); ++i) {
@@ -234,6 +262,14 @@ Result<Counts> Program::counts() const {
   counts.unmatched = list.unmatched();
   counts.fragments = list.fragments();
   return counts;
+}
+
+BypassTable* Program::bypass() noexcept {
+  return state_->bypass ? &*state_->bypass : nullptr;
+}
+
+int Program::mirror_map() const noexcept {
+  return state_->maps[State::mirror].get();
 }
 
 std::uint32_t Program::id() const noexcept { return state_->id; }

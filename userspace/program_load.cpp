@@ -81,6 +81,20 @@ Result<Fd> kept(int fd) {
   return copy;
 }
 
+Result<void> set_bypass_size(const steer_bpf& loaded, std::uint32_t flows) {
+  if (flows == 0) return {};
+  if (flows > BypassTable::kFlowsMax) {
+    return Error{EINVAL, "bypass flows", std::to_string(flows),
+                 "At most " + std::to_string(BypassTable::kFlowsMax) +
+                     " can be bypassed."};
+  }
+  const std::size_t lines = BypassTable::bytes(flows) / sizeof(sluice_line);
+  const int done =
+      bpf_map__set_max_entries(loaded.maps.bypassed, static_cast<__u32>(lines));
+  if (done == 0) return {};
+  return bpf_failed(done, "bpf_map__set_max_entries", std::to_string(lines));
+}
+
 struct Unload {
   void operator()(steer_bpf* loaded) const { steer_bpf__destroy(loaded); }
 };
@@ -90,6 +104,9 @@ using Section = std::remove_pointer_t<decltype(steer_bpf::data_hot)>;
 static_assert(sizeof(Section) == sizeof(HotData));
 static_assert(offsetof(Section, in_force) == offsetof(HotData, in_force));
 static_assert(offsetof(Section, hot) == offsetof(HotData, hot));
+static_assert(offsetof(Section, bypassing) == offsetof(HotData, bypassing));
+static_assert(offsetof(Section, mirrors_lost) ==
+              offsetof(HotData, mirrors_lost));
 
 }  // namespace
 
@@ -103,12 +120,16 @@ Result<void> Program::State::load(const ProgramOptions& options) {
     own.frags = 1;
     bpf_program__set_flags(loaded->progs.sluice_steer, BPF_F_XDP_HAS_FRAGS);
   }
+  if (auto sized = set_bypass_size(*loaded, options.bypass_flows); !sized) {
+    return sized;
+  }
   if (const int done = steer_bpf__load(loaded.get()); done != 0) {
     return load_failed(done, "bpf(PROG_LOAD)");
   }
   const bpf_map* const made[] = {loaded->maps.sockets,  loaded->maps.images,
                                  loaded->maps.verdicts, loaded->maps.mirror,
-                                 loaded->maps.data_hot, loaded->maps.rodata};
+                                 loaded->maps.data_hot, loaded->maps.rodata,
+                                 loaded->maps.bypassed};
   static_assert(std::size(made) == kMaps);
   for (std::size_t i = 0; i < kMaps; ++i) {
     auto map = kept(bpf_map__fd(made[i]));
@@ -118,7 +139,8 @@ Result<void> Program::State::load(const ProgramOptions& options) {
   auto copy = kept(bpf_program__fd(loaded->progs.sluice_steer));
   if (!copy) return copy.error();
   program = std::move(*copy);
-  return look();
+  if (auto looked = look(); !looked) return looked;
+  return look_at_bypass(options.bypass_flows);
 }
 
 }  // namespace sluice

@@ -18,22 +18,32 @@ namespace sluice {
 /// The section .data.hot of the program.
 struct HotData {
   __u32 in_force;
-  __u32 reserved;
+  __u32 bypassing;
   sluice_hot hot[2];
   __u64 mirrors_lost;
 };
 
 struct Program::State {
-  enum Map : std::size_t { sockets, images, verdicts, mirror, hot, identity };
-  static constexpr std::size_t kMaps = 6;
+  enum Map : std::size_t {
+    sockets,
+    images,
+    verdicts,
+    mirror,
+    hot,
+    identity,
+    bypassed
+  };
+  static constexpr std::size_t kMaps = 7;
   /// As they are called where they are pinned; in the order of Map.
   static constexpr std::array<const char*, kMaps> kMapNames = {
-      "sockets", "images", "verdicts", "mirror", "hot", "identity"};
+      "sockets", "images", "verdicts", "mirror", "hot", "identity", "bypassed"};
 
   Fd program;
   std::array<Fd, kMaps> maps;
   std::uint32_t id = 0;
   Mapping memory;  // HotData.
+  Mapping bypass_memory;
+  std::optional<BypassTable> bypass;  // There is one, and it is large enough.
   std::optional<steering::LiveList> list;
   std::uint64_t version = 0;  // Of the list.
   Fd link;
@@ -45,6 +55,8 @@ struct Program::State {
   Result<void> load(const ProgramOptions& options);
   /// `id` and `memory` of what is loaded.
   Result<void> look();
+  /// `bypass`. A new table is made for so many flows.
+  Result<void> look_at_bypass(std::uint32_t flows);
   /// The list that another process put into force.
   Result<void> read_list();
   Result<void> publish(steering::LiveList next);

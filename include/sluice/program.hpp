@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <sluice/abi.h>
+#include <sluice/bypass.hpp>
 #include <sluice/result.hpp>
 #include <sluice/rules.hpp>
 
@@ -27,6 +28,9 @@ struct ProgramOptions {
   /// Accept packets in several buffers (multi-buffer, XDP_USE_SG sockets).
   /// Interfaces without that feature refuse such a program.
   bool frags = false;
+  /// Flows that there is room for in the table of Program::bypass(), which
+  /// takes 128 bytes of the kernel's memory for each; 0: no table.
+  std::uint32_t bypass_flows = 0;
   /// Process named as the owner; 0: this one.
   std::uint32_t owner_pid = 0;
 };
@@ -51,11 +55,20 @@ struct RuleCount : Count {
   std::uint64_t last_hit = 0;  ///< CLOCK_MONOTONIC in ns, some ms coarse; or 0.
 };
 
+/// Of a BypassTable that has been used. `total` is also among the verdicts, by
+/// action, and in no rule's count.
+struct BypassCounts {
+  Count total;
+  std::uint64_t inserted = 0, evicted = 0;
+};
+
 struct Counts {
   VerdictCounts verdicts;
   std::vector<RuleCount> rules;  ///< In the order of Program::rules().
   Count unmatched;               ///< Packets no rule matched, since load.
   Count fragments;               ///< That passed before any rule was asked.
+  std::optional<BypassCounts> bypass;  ///< None: no flow was ever bypassed.
+  std::uint64_t mirrors_lost = 0;      ///< Found the ring buffer full.
 };
 
 /// The XDP program some interface runs.
@@ -150,6 +163,11 @@ class Program {
   [[nodiscard]] std::size_t rules_bytes() const noexcept;
   /// Of the list in force: 1 for the first, and one more for each that follows.
   [[nodiscard]] std::uint64_t version() const noexcept;
+
+  /// Flows the program deals with before the rules; null: see bypass_flows.
+  [[nodiscard]] BypassTable* bypass() noexcept;
+  /// The map of mirrored packets, for Mirror. Stays the program's.
+  [[nodiscard]] int mirror_map() const noexcept;
 
   /// Steers queue `queue` to AF_XDP socket `fd`, which stays the caller's.
   /// Errors: E2BIG for queue >= SLUICE_QUEUES_MAX.
