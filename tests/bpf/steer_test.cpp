@@ -216,19 +216,20 @@ TEST_F(SteerTest, UnchangedRulesKeepCountingAcrossAChange) {
   use("drop @a udp and dst port 1\ndrop udp and dst port 2\ndrop icmp");
   for (int i = 0; i < 3; ++i) verdict(udp_to(1));
   for (int i = 0; i < 5; ++i) verdict(udp_to(2));
-  // The second moves up, the first changes its action, one is new.
+  // The second moves up, the first changes its action under its label, one is
+  // new.
   use("drop udp and dst port 2\npass @a udp and dst port 1\ndrop arp");
   Counts seen = counts();
   ASSERT_EQ(seen.rules.size(), 3u);
   EXPECT_EQ(seen.rules[0].packets, 5u);
-  EXPECT_EQ(seen.rules[1].packets, 0u);
+  EXPECT_EQ(seen.rules[1].packets, 3u);
   EXPECT_EQ(seen.rules[2].packets, 0u);
   verdict(udp_to(1));
   verdict(udp_to(2));
   verdict(arp());
   seen = counts();
   EXPECT_EQ(seen.rules[0].packets, 6u);
-  EXPECT_EQ(seen.rules[1].packets, 1u);
+  EXPECT_EQ(seen.rules[1].packets, 4u);
   EXPECT_EQ(seen.rules[2].packets, 1u);
   EXPECT_EQ(seen.verdicts.dropped.packets, 10u);
 }
