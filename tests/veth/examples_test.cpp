@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The programs of examples/, run as their first lines say.
+#include <unistd.h>
+
+#include <fstream>
+
 #include "veth_test.hpp"
 
 namespace sluice::testing {
@@ -96,10 +100,14 @@ TEST_F(ExamplesTest, UdpCounterCountsEveryDatagramOnItsCore) {
 }
 
 TEST_F(ExamplesTest, UdpCounterKnowsWhatIsNoDatagramAndWhenItIsFull) {
+  const std::string list =
+      ::testing::TempDir() + "sluice-ip-" + std::to_string(getpid());
+  std::ofstream(list) << "fragments match\nsteer ip\n";
   Running run =
-      this->run("udp_counter", {"-i", mine().interface, "--steer", "ip",
+      this->run("udp_counter", {"-i", mine().interface, "--rules", list,
                                 "--force", "--queues", "all", "--flows", "4"});
   ASSERT_TRUE(run.up());
+  unlink(list.c_str());
   Wire b = wire(Side::b);
   for (int round = 0; round < 5; ++round) {
     for (std::uint16_t flow = 1; flow <= 40; ++flow) {
