@@ -275,7 +275,7 @@ int Program::mirror_map() const noexcept {
 std::uint32_t Program::id() const noexcept { return state_->id; }
 
 sluice_identity Program::identity() const {
-  return identity_in_map(state_->maps[State::identity].get())
+  return identity_in_map(state_->maps[State::constants].get())
       .value_or(sluice_identity{});
 }
 

@@ -193,8 +193,8 @@ Result<std::optional<Program>> Program::open_pinned(int ifindex) {
   if (!state->link || !state->program) {
     return Error::last("bpf(OBJ_GET)", found->path);
   }
-  Fd& own = state->maps[State::identity];
-  own = pinned_at(found->path, State::kMapNames[State::identity]);
+  Fd& own = state->maps[State::constants];
+  own = pinned_at(found->path, State::kMapNames[State::constants]);
   const auto identity = own ? identity_in_map(own.get()) : std::nullopt;
   if (!identity) {
     return Error{EPROTO, "program in", found->path, "It is not Sluice's."};

@@ -30,7 +30,7 @@ struct Program::State {
     verdicts,
     mirror,
     hot,
-    identity,
+    constants,
     bypassed
   };
   static constexpr std::size_t kMaps = 7;
