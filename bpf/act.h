@@ -171,8 +171,22 @@ static __always_inline void take_metadata(struct xdp_md* xdp) {
 /* --- The verdict -----------------------------------------------------------
  */
 
-/* Carries a decision out. The redirect tells whether there was a socket by
-   what it returns, so no look-up before it can be out of date. */
+/* To the socket of the queue. The redirect tells whether there was one by what
+   it returns, so no look-up before it can be out of date. Global: its variables
+   in the caller's frame are more than the verifier puts up with where the
+   loader lacks CAP_PERFMON. */
+__noinline int steer(struct xdp_md* xdp, struct lookup* lookup,
+                     __u32 decision) {
+  if (!lookup) return XDP_PASS;
+  const int drop = (decision & SLUICE_RULE_ELSE_DROP) != 0;
+  const int told = put_metadata(xdp, lookup, decision);
+  const int result = bpf_redirect_map(&sockets, xdp->rx_queue_index,
+                                      drop ? XDP_DROP : XDP_PASS);
+  if (told && result == XDP_PASS) take_metadata(xdp);
+  return result;
+}
+
+/* Carries a decision out. */
 static __always_inline int act(struct xdp_md* xdp, struct lookup* lookup,
                                __u32 decision, __u32* verdict) {
   const __u32 action = SLUICE_RULE_ACTION(decision);
@@ -187,15 +201,9 @@ static __always_inline int act(struct xdp_md* xdp, struct lookup* lookup,
   }
   *verdict = SLUICE_PASSED;
   if (action != SLUICE_STEER) return XDP_PASS;
-  const int drop = (decision & SLUICE_RULE_ELSE_DROP) != 0;
-  const int told = put_metadata(xdp, lookup, decision);
-  const int result = bpf_redirect_map(&sockets, xdp->rx_queue_index,
-                                      drop ? XDP_DROP : XDP_PASS);
-  if (result == XDP_REDIRECT) {
-    *verdict = SLUICE_STEERED;
-  } else {
-    *verdict = drop ? SLUICE_DROPPED_NO_SOCKET : SLUICE_PASSED_NO_SOCKET;
-    if (told && !drop) take_metadata(xdp);
-  }
+  const int result = steer(xdp, lookup, decision);
+  *verdict = result == XDP_REDIRECT ? SLUICE_STEERED
+             : result == XDP_DROP   ? SLUICE_DROPPED_NO_SOCKET
+                                    : SLUICE_PASSED_NO_SOCKET;
   return result;
 }

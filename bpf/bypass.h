@@ -83,6 +83,7 @@ __noinline __u32 bypass(struct lookup* lookup) {
   const __u32 tag = (__u32)hash | 1;
   const struct sluice_bypass_tags* tags = bpf_map_lookup_elem(&bypassed, &line);
   if (!tags) return SLUICE_NO_BYPASS;
+#pragma unroll
   for (__u32 i = 1; i < SLUICE_BYPASS_WAYS; ++i) {
     if (tags->tag[i] != tag) continue;
     const __u32 decision = ask_bypassed(&key, line + i, lookup->bytes);

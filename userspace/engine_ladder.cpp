@@ -63,6 +63,9 @@ Result<void> Engine::adopt(PortState& port, Program program) {
   if (port.multi_buffer && native && program.identity().frags == 0) {
     return refusal("It takes packets of one frame only, and the MTU is larger");
   }
+  if (options_.bypass_flows > 0 && program.bypass() == nullptr) {
+    return refusal("It has no table for flows to be bypassed");
+  }
   std::string list = "its list stays in force";
   if (!options_.keep_attached) {
     for (const auto& line : differences(program.rules(), options_.rules)) {
@@ -85,8 +88,10 @@ Result<void> Engine::attach(PortState& port) {
   if (port.multi_buffer && options_.masked.multi_buffer) {
     return mtu_error(port.device, options_.frame_size);
   }
-  auto program = Program::load(
-      {.rules = options_.rules, .frags = port.multi_buffer, .owner_pid = 0});
+  auto program = Program::load({.rules = options_.rules,
+                                .frags = port.multi_buffer,
+                                .bypass_flows = options_.bypass_flows,
+                                .owner_pid = 0});
   if (!program) return program.error();
   port.program = std::move(*program);
 

@@ -255,8 +255,10 @@ Result<void> Engine::set_up_core(std::size_t index) {
   core.umem = std::move(*umem);
 
   std::vector<PortFacts> facts;
+  std::vector<BypassTable> bypass;
   std::uint32_t lent = 0;
   for (const auto& port : ports_) {
+    if (const auto* table = port->program->bypass()) bypass.push_back(*table);
     QueueGrant grant;
     grant.core = index;
     auto socket = open_socket(*port, core, grant);
@@ -277,6 +279,7 @@ Result<void> Engine::set_up_core(std::size_t index) {
   core.core =
       std::make_unique<Core>(index, core.cpu, core.ports, std::move(facts),
                              *core.pool, monotonic_now());
+  core.core->set_bypass(std::move(bypass));
   auto mailbox = Mailbox::open();
   if (!mailbox) return mailbox.error();
   core.mailbox = std::move(*mailbox);

@@ -12,6 +12,7 @@
 #include <functional>
 #include <optional>
 #include <sluice/address.hpp>
+#include <sluice/bypass.hpp>
 #include <sluice/clock.hpp>
 #include <sluice/counter.hpp>
 #include <sluice/frame_pool.hpp>
@@ -130,6 +131,22 @@ class Core {
   /// What was sent so far leaves at the end of this turn, full batch or not.
   void flush() noexcept { flush_ = true; }
 
+  // --- Bypass --------------------------------------------------------------
+
+  /// Has the XDP program itself drop, pass or reflect the flow's packets for so
+  /// many seconds from now(), on every port, before any rule is asked; 0 ends
+  /// it. Works where there is a table: EngineOptions::bypass_flows. Packets
+  /// that are on their way still come. False, on any port: see
+  /// BypassTable::insert(); there is no table. No system call; never waits.
+  bool bypass(const FlowKey& flow, Action action,
+              std::chrono::seconds time) noexcept {
+    bool done = !bypass_.empty();
+    for (BypassTable& table : bypass_) {
+      done = table.insert(flow, action, time, now_) && done;
+    }
+    return done;
+  }
+
   // --- Ports ---------------------------------------------------------------
 
   /// The port of that name. For constructors: a name that is not there makes
@@ -209,6 +226,9 @@ class Core {
   [[nodiscard]] LoopCounters& loop() noexcept { return loop_; }
   [[nodiscard]] const LoopCounters& loop() const noexcept { return loop_; }
   void set_now(Time now) noexcept { now_ = now; }
+  void set_bypass(std::vector<BypassTable> tables) {
+    bypass_ = std::move(tables);
+  }
   [[nodiscard]] bool take_flush() noexcept {
     return std::exchange(flush_, false);
   }
@@ -225,6 +245,7 @@ class Core {
   std::deque<Named<Counter>> counters_;  // A deque: its elements stay put.
   std::deque<Named<Gauge>> gauges_;
   std::deque<Named<Histogram>> histograms_;
+  std::vector<BypassTable> bypass_;  // Of the ports that have one.
   std::optional<Error> failure_;
   LoopCounters loop_;
 };

@@ -65,6 +65,9 @@ struct EngineOptions {
   std::uint32_t frame_size = 2048;
   std::uint32_t holds = 0;  ///< Packets that the handler keeps: handler::holds.
   bool force = false;       ///< Even if the rules cut this host off.
+  /// Flows that Core::bypass() has room for: 128 bytes each, for every port;
+  /// 0: it does nothing.
+  std::uint32_t bypass_flows = 0;
   Masked masked;
 };
 

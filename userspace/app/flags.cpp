@@ -109,6 +109,9 @@ void add_traffic_flags(CLI::App& app, RunFlags& flags) {
   app.add_option("--rules", flags.rules,
                  "The whole list of rules, from a file; SIGHUP reads it again")
       ->type_name("FILE");
+  app.add_option("--mirror", flags.mirror,
+                 "Write what mirror rules copy into a capture")
+      ->type_name("FILE");
   app.add_flag("--force", flags.force,
                "Even if the rules cut this host off from its own addresses");
 }
@@ -132,6 +135,10 @@ void add_path_flags(CLI::App& app, RunFlags& flags) {
                  "Frames of each core; 0: as many as it takes")
       ->capture_default_str();
   app.add_option("--frame-size", flags.frame_size, "2048 or 4096 bytes")
+      ->capture_default_str();
+  app.add_option("--bypass-flows", flags.bypass_flows,
+                 "Flows that handlers may leave to the XDP program: 128 bytes "
+                 "of memory each, for every port")
       ->capture_default_str();
 }
 
@@ -254,6 +261,7 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   options.ring_size = flags.ring_size;
   options.frames_per_queue = flags.frames_per_queue;
   options.frame_size = flags.frame_size;
+  options.bypass_flows = flags.bypass_flows;
   options.holds = handler.holds;
   options.force = flags.force;
   return options;

@@ -24,6 +24,8 @@ struct RunFlags {
   std::uint32_t ring_size = 2048;
   std::uint32_t frames_per_queue = 0;
   std::uint32_t frame_size = 2048;
+  std::uint32_t bypass_flows = 0;
+  std::string mirror;  // A file.
   double duration = 0;
   double interval = 1;
   bool json = false;

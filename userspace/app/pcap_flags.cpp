@@ -92,6 +92,9 @@ Result<std::vector<PcapPort>> pcap_ports(const RunFlags& flags) {
   if (!flags.interfaces.empty()) {
     return bad("-i", flags.interfaces.front(), kMixed);
   }
+  if (!flags.mirror.empty()) {
+    return bad("--mirror", flags.mirror, "Of captures nothing is mirrored.");
+  }
   std::vector<PcapPort> ports;
   for (const std::string& each : flags.ports) {
     std::string_view value = value_of(each);
@@ -137,6 +140,7 @@ Result<testing::PcapOptions> pcap_options(const RunFlags& flags,
   options.batch = flags.batch;
   options.ring_size = flags.ring_size;
   options.frame_size = flags.frame_size;
+  options.bypass_flows = flags.bypass_flows;
   options.frames_per_queue = flags.frames_per_queue;
   options.holds = handler.holds;
   options.multi_buffer =

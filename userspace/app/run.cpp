@@ -11,6 +11,7 @@
 #include "attach_command.hpp"
 #include "flags.hpp"
 #include "live_rules.hpp"
+#include "mirror_file.hpp"
 #include "rules_command.hpp"
 #include "rules_file.hpp"
 #include "rules_show.hpp"
@@ -30,7 +31,7 @@ std::string answer_of(Engine& engine, const std::string& interface,
 
 // From the first live line to the reason to stop.
 std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
-                  Show& show, bool& failed) {
+                  MirrorFile& mirror, Show& show, bool& failed) {
   const auto answer = [&](const std::string& interface,
                           std::string_view request) {
     return answer_of(engine, interface, request);
@@ -38,11 +39,13 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
   RulesFile file(flags.rules, engine.options().rules);
   Timetable timetable(flags);
   Stats before = engine.stats();
-  const int fds[] = {signals.fd()};
+  std::vector<int> fds = mirror.fds();
+  fds.push_back(signals.fd());
   while (true) {
     const auto served = engine.serve(timetable.next(), fds, answer);
     for (const std::string& line : engine.take_news()) show.news(line);
-    if (served == Engine::Served::readable) {
+    mirror.copy();
+    if (served == Engine::Served::readable && signals.pending()) {
       std::string signal = signals.take();
       if (signal != "SIGHUP") return signal;
       for (const std::string& line : file.reload(engine)) show.news(line);
@@ -72,6 +75,8 @@ int run(const RunFlags& flags, const Choice& handler) {
   // A signal during set-up ends the process, and all that was set up with it.
   auto engine = Engine::open(std::move(*options));
   if (!engine) return fail(engine.error());
+  auto mirror = MirrorFile::open(flags.mirror, **engine);
+  if (!mirror) return fail(mirror.error());
   StopSignals signals(flags.rules.empty() ? StopSignals::Hangup::ends
                                           : StopSignals::Hangup::is_told);
   if (auto started = handler.start(**engine); !started) {
@@ -81,10 +86,13 @@ int run(const RunFlags& flags, const Choice& handler) {
   show->started(Granted(**engine));
   for (const std::string& line : (*engine)->take_news()) show->news(line);
   bool failed = false;
-  const std::string reason = serve(**engine, flags, signals, *show, failed);
+  const std::string reason =
+      serve(**engine, flags, signals, *mirror, *show, failed);
   (*engine)->stop();
+  const auto closed = mirror->close();
   const Stats stats = (*engine)->stats();
   show->ended(stats, (*engine)->report(), reason);
+  if (!closed) return fail(closed.error());
   if (!stats.ledger().balanced()) {
     fmt::print(stderr, "sluice: frames do not add up: this is a bug\n");
     failed = true;

@@ -79,6 +79,11 @@ Json of(const PortStats& port) {
                       {"dropped", of(verdicts.dropped)},
                       {"passed_no_socket", of(verdicts.passed_no_socket)},
                       {"dropped_no_socket", of(verdicts.dropped_no_socket)}};
+  if (const auto& bypass = port.verdicts->bypass) {
+    json["bypass"] = of(bypass->total);
+    json["bypass"]["flows"] = bypass->inserted;
+    json["bypass"]["evicted"] = bypass->evicted;
+  }
   json["rules"] = Json::array();
   for (std::size_t i = 0; i < port.rules.size(); ++i) {
     Json rule = {{"rule", port.rules[i]}};

@@ -194,6 +194,12 @@ class TextShow : public Show {
         verdicts.dropped.packets,
         verdicts.passed_no_socket.packets +
             verdicts.dropped_no_socket.packets));
+    if (const auto& bypass = port.verdicts->bypass) {
+      put(fmt::format(
+          "bypassed {}: {} packets {} bytes, flows {}, evicted {}\n", port.port,
+          bypass->total.packets, bypass->total.bytes, bypass->inserted,
+          bypass->evicted));
+    }
     for (std::size_t i = 0; i < port.rules.size(); ++i) {
       put(fmt::format("rule {}: {} packets {} bytes\n", port.rules[i],
                       port.verdicts->rules[i].packets,

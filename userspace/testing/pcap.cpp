@@ -7,6 +7,7 @@
 #include <stdio_ext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -192,12 +193,14 @@ PcapWriter& PcapWriter::operator=(PcapWriter&& other) noexcept {
 
 PcapWriter::~PcapWriter() { (void)close(); }
 
-void PcapWriter::write(Time time, std::span<const std::byte> bytes) noexcept {
+void PcapWriter::write(Time time, std::span<const std::byte> bytes,
+                       std::uint32_t size) noexcept {
   constexpr std::uint64_t kSecond = 1'000'000'000;
   pcap_pkthdr header{};
   header.ts.tv_sec = static_cast<time_t>(time.ns / kSecond);
   header.ts.tv_usec = static_cast<suseconds_t>(time.ns % kSecond);
-  header.caplen = header.len = static_cast<bpf_u_int32>(bytes.size());
+  header.caplen = static_cast<bpf_u_int32>(bytes.size());
+  header.len = std::max(header.caplen, size);
   ::pcap_dump(reinterpret_cast<u_char*>(dumper_), &header,
               reinterpret_cast<const u_char*>(bytes.data()));
 }

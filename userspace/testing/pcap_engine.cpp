@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "pcap_inlet.hpp"
+
 namespace sluice::testing {
 namespace {
 
@@ -35,12 +37,12 @@ Result<void> check(const PcapOptions& options, std::size_t sources) {
   if (options.queues < 1 || options.queues > 256) {
     return usage("queues", std::to_string(options.queues), "It is 1 to 256.");
   }
+  if (options.bypass_flows > BypassTable::kFlowsMax) {
+    return usage("bypass flows", std::to_string(options.bypass_flows),
+                 "At most " + std::to_string(BypassTable::kFlowsMax) +
+                     " can be bypassed.");
+  }
   return check_sizes(options.ring_size, options.frame_size, options.batch);
-}
-
-void add(Count& count, std::uint32_t bytes) {
-  ++count.packets;
-  count.bytes += bytes;
 }
 
 struct Free {
@@ -48,12 +50,6 @@ struct Free {
 };
 
 }  // namespace
-
-struct PcapEngine::Inlet {
-  std::unique_ptr<PacketSource> source;
-  const Captured* head = nullptr;  // Read, and not yet arrived.
-  Counts counts;
-};
 
 // The order of the members is the order of their lives.
 struct PcapEngine::Seat {
@@ -90,6 +86,7 @@ Result<std::unique_ptr<PcapEngine>> PcapEngine::open(
     if (engine->options_.rules) {
       inlet->counts.rules.resize(engine->options_.rules->size());
     }
+    inlet->make_bypass(engine->options_.bypass_flows);
     engine->advance(*inlet);
     engine->inlets_.push_back(std::move(inlet));
   }
@@ -150,6 +147,11 @@ Result<void> PcapEngine::start_cores(std::uint32_t holds, const Make& make) {
     for (Port& port : seat->ports) port.refill();
     seat->core = std::make_unique<Core>(q, -1, seat->ports, options_.ports,
                                         *seat->pool, clock_);
+    std::vector<BypassTable> bypass;
+    for (const auto& inlet : inlets_) {
+      if (inlet->bypass) bypass.push_back(*inlet->bypass);
+    }
+    seat->core->set_bypass(std::move(bypass));
     seat->runner = make(*seat->core, *seat->kernel, poller);
     if (const auto& failure = seat->core->failure()) return *failure;
     seats_.push_back(std::move(seat));
@@ -245,42 +247,10 @@ void PcapEngine::arrive(std::size_t port, const Captured& captured) {
     ++tally.cut;
     return;
   }
-  Counts& counts = inlets_[port]->counts;
-  if (options_.rules && !steered(port, captured)) return;
-  add(counts.verdicts.steered, captured.size);
+  if (!steered(port, captured)) return;
   Seat& seat = *seats_[seats_.size() == 1 ? 0 : seat_of(captured.bytes)];
   (void)seat.kernel->deliver(static_cast<std::uint8_t>(port), captured.bytes);
   seat.due = true;
-}
-
-// Does what the rules say, unless they say steer.
-bool PcapEngine::steered(std::size_t port, const Captured& captured) {
-  Counts& counts = inlets_[port]->counts;
-  const Rules::Decision says = options_.rules->decide(captured.bytes);
-  for (const std::size_t rule : options_.rules->noted(captured.bytes)) {
-    add(counts.rules[rule], captured.size);
-  }
-  add(says.fragment ? counts.fragments
-      : says.rule   ? counts.rules[*says.rule]
-                    : counts.unmatched,
-      captured.size);
-  switch (says.action) {
-    case Action::steer:
-      return true;
-    case Action::drop:
-      add(counts.verdicts.dropped, captured.size);
-      return false;
-    case Action::reflect: {
-      add(counts.verdicts.reflected, captured.size);
-      std::vector<std::byte> back(captured.bytes.begin(), captured.bytes.end());
-      parse(back).reverse();
-      sink_.sent(static_cast<std::uint8_t>(port), clock_, back);
-      return false;
-    }
-    default:
-      add(counts.verdicts.passed, captured.size);
-      return false;
-  }
 }
 
 std::size_t PcapEngine::seat_of(std::span<const std::byte> bytes) const {
@@ -323,6 +293,11 @@ Stats PcapEngine::stats() const {
     port.port = options_.ports[i].name;
     port.interface = options_.ports[i].interface;
     port.verdicts = inlets_[i]->counts;
+    if (inlets_[i]->bypassing != 0) {
+      port.verdicts->bypass = {inlets_[i]->bypassed,
+                               inlets_[i]->bypass->inserted(),
+                               inlets_[i]->bypass->evicted()};
+    }
     if (!options_.rules) continue;
     for (const Rule& rule : options_.rules->list()) {
       port.rules.push_back(rule.text());

@@ -96,7 +96,9 @@ class PcapWriter {
   ~PcapWriter();
 
   /// Takes effect some packets later. What goes wrong is told by close().
-  void write(Time time, std::span<const std::byte> bytes) noexcept;
+  /// `size`: on the wire, where that is more than there is of it.
+  void write(Time time, std::span<const std::byte> bytes,
+             std::uint32_t size = 0) noexcept;
 
   /// Writes what is left. Error: of this or of any write() before.
   Result<void> close();

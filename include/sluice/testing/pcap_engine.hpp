@@ -44,12 +44,14 @@ struct PcapOptions {
   std::uint32_t frame_size = 2048;
   std::uint32_t frames_per_queue = 0;  ///< 0: what is needed.
   std::uint32_t holds = 0;             ///< Packets that the handler keeps.
+  std::uint32_t bypass_flows = 0;      ///< As in EngineOptions.
   bool multi_buffer = true;            ///< Packets larger than a frame.
 };
 
 /// What became of the packets of one port. `read` is the sum of `cut`, what
-/// rules passed, dropped and reflected, what the handler received (rx_packets),
-/// and what the rings lost (kernel.rx_dropped, kernel.rx_ring_full).
+/// rules, or the handler in advance, passed, dropped and reflected, what the
+/// handler received (rx_packets), and what the rings lost (kernel.rx_dropped,
+/// kernel.rx_ring_full).
 struct PcapTally {
   std::uint64_t read = 0;
   std::uint64_t cut = 0;     ///< The capture kept only their front: left out.
@@ -137,6 +139,7 @@ class PcapEngine {
   void arrivals(std::size_t port);
   void arrive(std::size_t port, const Captured& captured);
   bool steered(std::size_t port, const Captured& captured);
+  bool carry_out(Action action, std::size_t port, const Captured& captured);
   [[nodiscard]] std::size_t seat_of(std::span<const std::byte> bytes) const;
   [[nodiscard]] Time next_packet() const noexcept;
   [[nodiscard]] Time next_timer() const noexcept;
