@@ -43,7 +43,8 @@ int draw(struct xdp_md* xdp) {
 
 /* In place of the program under test: what drawing costs. */
 SEC("xdp")
-int nothing(struct xdp_md* xdp) { return XDP_PASS; }
+int nothing(struct xdp_md* xdp) {
+  (void)xdp; return XDP_PASS; }
 
 /* --- Another design: the kernel's hash maps, one look-up for each mask
  * -------- */

@@ -146,25 +146,34 @@ static __always_inline __u32 classify16(__u32 active, __u32 ref, __u32 value) {
 /* --- Exact tables ----------------------------------------------------------
  */
 
-/* Keeps what an entry says, if its rule is the first match so far. Says whether
-   the search is at its end: the key was found, or an empty entry. */
-__noinline int ask_entry(struct lookup* lookup, const struct sluice_key* key,
-                         __u32 at, __u32 flows) {
-  if (!lookup || !key) return 1;
-  const struct sluice_entry* entry = line_at(lookup->active, at);
-  if (!entry) return 1;
+static __always_inline int has_key(const struct sluice_entry* entry,
+                                   const struct sluice_key* key) {
   const __u64* a = (const void*)&entry->key;
   const __u64* b = (const void*)key;
+  return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) |
+           (a[4] ^ b[4]));
+}
+
+/* Keeps what an entry says, if its rule is the first match so far. */
+static __always_inline void take_entry(struct lookup* lookup,
+                                       const struct sluice_entry* entry,
+                                       __u32 at, __u32 flows) {
   const __u32 decision = entry->decision;
-  if ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) |
-      (a[4] ^ b[4])) {
-    return decision == SLUICE_EMPTY;
-  }
   if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
     lookup->best = decision;
     lookup->flow = flows ? at : 0;
     lookup->slot = entry->slot_or_last;
   }
+}
+
+/* Says whether the search is at its end: the key, or an empty entry. */
+__noinline int ask_entry(struct lookup* lookup, const struct sluice_key* key,
+                         __u32 at, __u32 flows) {
+  if (!lookup || !key) return 1;
+  const struct sluice_entry* entry = writable_line_at(lookup->active, at);
+  if (!entry) return 1;
+  if (!has_key(entry, key)) return entry->decision == SLUICE_EMPTY;
+  take_entry(lookup, entry, at, flows);
   return 1;
 }
 
@@ -172,7 +181,10 @@ __noinline int ask_table(struct lookup* lookup, __u32 number) {
   if (!lookup) return 0;
   const __u32 active = lookup->active;
   const struct sluice_hot* list = hot_list(active);
-  const struct sluice_table* table = line_at(active, list->tables + number);
+  void* image = image_of(active);
+  if (!image) return 0;
+  const struct sluice_table* table =
+      line_in(image, active, list->tables + number);
   if (!table) return 0;
   struct sluice_key key;
   __u64* to = (void*)&key;
@@ -186,7 +198,15 @@ __noinline int ask_table(struct lookup* lookup, __u32 number) {
   }
   const __u32 at = table->base + (__u32)((hash >> 32) * table->size >> 32);
   const __u32 flows = table->flows;
-  for (__u32 i = 0; i < SLUICE_PROBES; ++i) {
+  /* Most keys are where their hash says. */
+  const struct sluice_entry* entry = bpf_map_lookup_elem(image, &at);
+  if (!entry) return 0;
+  if (has_key(entry, &key)) {
+    take_entry(lookup, entry, at, flows);
+    return 0;
+  }
+  if (entry->decision == SLUICE_EMPTY) return 0;
+  for (__u32 i = 1; i < SLUICE_PROBES; ++i) {
     if (ask_entry(lookup, &key, at + i, flows)) return 0;
   }
   return 0;

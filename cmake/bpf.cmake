@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-# sluice_bpf_skeleton(<name>): compiles bpf/<name>.bpf.c and makes <name>.skel.h
-# available to whoever links the interface target <name>_skeleton.
+# sluice_bpf_skeleton(<name> [<folder>]): compiles <folder>/<name>.bpf.c, of bpf/
+# if none is named, and makes <name>.skel.h available to whoever links the
+# interface target <name>_skeleton.
 #
 # -mcpu=v3 (Linux 5.1) spares the verifier the shifts around 32-bit values.
 find_program(SLUICE_BPF_CLANG NAMES clang-19 clang clang-16 clang-14 REQUIRED)
 find_program(SLUICE_BPFTOOL bpftool PATHS /usr/sbin /sbin REQUIRED)
 
 function(sluice_bpf_skeleton name)
-  set(source ${PROJECT_SOURCE_DIR}/bpf/${name}.bpf.c)
-  set(folder ${CMAKE_CURRENT_BINARY_DIR}/bpf)
+  set(sources bpf)
+  if(ARGC GREATER 1)
+    set(sources ${ARGV1})
+  endif()
+  set(source ${PROJECT_SOURCE_DIR}/${sources}/${name}.bpf.c)
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/${sources})
   set(object ${folder}/${name}.bpf.o)
   set(header ${folder}/${name}.skel.h)
   file(MAKE_DIRECTORY ${folder})

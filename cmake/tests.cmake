@@ -122,6 +122,11 @@ find_package(benchmark REQUIRED)
 add_executable(bench_ring bench/ring.cpp)
 sluice_warnings(bench_ring)
 target_link_libraries(bench_ring PRIVATE sluice benchmark::benchmark)
+sluice_bpf_skeleton(steering bench)
+add_executable(bench_steering bench/steering.cpp)
+sluice_warnings(bench_steering)
+target_link_libraries(bench_steering PRIVATE sluice::testing steering_skeleton PkgConfig::libbpf)
+target_compile_definitions(bench_steering PRIVATE XDP_FILTER_FOLDER="/usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/bpf")
 
 # What is ours, tests aside; with SLUICE_TIDY, checked as it is compiled.
 add_custom_target(shipped)
