@@ -14,7 +14,7 @@ namespace sluice {
 
 struct Mirror::State {
   struct Close {
-    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+    void operator()(ring_buffer* buffer) const { ring_buffer__free(buffer); }
   };
   std::unique_ptr<ring_buffer, Close> ring;
   const std::function<void(const Mirrored&)>* take = nullptr;
