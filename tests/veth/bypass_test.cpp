@@ -107,9 +107,27 @@ TEST_F(BypassTest, TheProgramTakesTheFlagAndPrintsNothingOfATableNotUsed) {
   ASSERT_TRUE(running.up());
   const Json ended = running.stop();
   EXPECT_FALSE(ended.at("ports").at(0).contains("bypass"));
-  Process large = sluice_run({"--bypass-flows", "16777217"});
+  Process large = sluice_run({"--bypass-flows", "16777217", "--steer", "udp"});
   EXPECT_NE(large.wait(10s), 0);
   EXPECT_NE(large.err().find("16777216"), std::string::npos) << large.err();
+}
+
+TEST_F(BypassTest, AnAttachedProgramHasTheTableItWasAttachedWith) {
+  const auto done = [&](Words words) {
+    return sluice(std::move(words)).wait(20s) == 0;
+  };
+  const Words run_it = {"--bypass-flows", "10"};
+  ASSERT_TRUE(done({"attach", mine().interface}));
+  Process without = sluice_run(run_it);
+  EXPECT_NE(without.wait(20s), 0);
+  EXPECT_NE(without.err().find("no table"), std::string::npos) << without.err();
+  ASSERT_TRUE(done({"detach", mine().interface}));
+
+  ASSERT_TRUE(done({"attach", mine().interface, "--bypass-flows", "100"}));
+  Running running = run(run_it);
+  EXPECT_TRUE(running.up());
+  running.stop();
+  EXPECT_TRUE(done({"detach", mine().interface}));
 }
 
 }  // namespace

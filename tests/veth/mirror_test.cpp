@@ -62,7 +62,8 @@ TEST_F(MirrorTest, MirroredPacketsEndInACaptureAndGoOn) {
 }
 
 TEST_F(MirrorTest, AFileThatCannotBeMadeIsNamed) {
-  const Ended refused = ended(sluice_run({"--mirror", "/nowhere/m.pcap"}));
+  const Ended refused =
+      ended(sluice_run({"--steer", "udp", "--mirror", "/nowhere/m.pcap"}));
   EXPECT_EQ(refused.code, 1);
   EXPECT_NE(refused.err.find("/nowhere/m.pcap"), std::string::npos)
       << refused.err;

@@ -69,8 +69,10 @@ Result<AttachMode> attach(const AttachFlags& flags, const Rules& rules,
     auto safe = check_cut_off(flags.interface, rules);
     if (!safe) return safe.error();
   }
-  auto program = Program::load(
-      {.rules = rules, .frags = needs_frags(*device), .owner_pid = 0});
+  auto program = Program::load({.rules = rules,
+                                .frags = needs_frags(*device),
+                                .bypass_flows = flags.bypass_flows,
+                                .owner_pid = 0});
   if (!program) return program.error();
   auto mode = climb(*program, *device, rungs);
   if (!mode) return mode;
@@ -122,6 +124,11 @@ void add_attach_flags(CLI::App& attach, CLI::App& detach, AttachFlags& flags) {
                   "The list; without it everything passes")
       ->type_name("FILE");
   attach.add_option("--mode", flags.mode, "auto, native or generic")
+      ->capture_default_str();
+  attach
+      .add_option("--bypass-flows", flags.bypass_flows,
+                  "Flows that runs may leave to the program: 128 bytes of "
+                  "memory each")
       ->capture_default_str();
   attach.add_flag("--force", flags.force,
                   "Even if the rules cut this host off from its own addresses");

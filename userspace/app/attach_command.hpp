@@ -3,6 +3,7 @@
 // Private to the app wing.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace CLI {
@@ -15,6 +16,7 @@ struct AttachFlags {
   std::string interface;
   std::string rules;  // A file.
   std::string mode = "auto";
+  std::uint32_t bypass_flows = 0;
   bool force = false;
   bool json = false;
 };
