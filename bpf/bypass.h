@@ -63,7 +63,7 @@ __noinline __u32 ask_bypassed(const struct sluice_bypass_key* key, __u32 line,
   if (!same || *(volatile __u64*)&entry->state != state) {
     return SLUICE_NO_BYPASS;
   }
-  return (__u32)(state & 7) << 28;
+  return (__u32)(state & 7) << 28 | SLUICE_RULE_MASK; /* Of no rule. */
 }
 
 /* A decision, or SLUICE_NO_BYPASS. */

@@ -123,6 +123,7 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
   if (auto safe = check_cut_off(options.interface, rules); !safe) return safe;
   auto attached = *pinned ? adopt(*port, std::move(**pinned)) : attach(*port);
   if (!attached) return attached;
+  port->program->set_timestamps(options_.timestamps);
   ports_.push_back(std::move(port));
   return {};
 }
@@ -270,6 +271,7 @@ Result<void> Engine::set_up_core(std::size_t index) {
                      MacAddress{port->device.mac}, port->device.mtu});
   }
   core.pool.emplace(core.umem->bytes(), options_.frame_size, lent);
+  core.pool->expect_metadata();
   for (std::size_t i = 0; i < core.sockets.size(); ++i) {
     core.ports.emplace_back(static_cast<std::uint8_t>(i),
                             static_cast<std::uint16_t>(core.queue),

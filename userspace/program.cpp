@@ -128,6 +128,7 @@ Result<void> Program::State::publish(steering::LiveList next) {
   if (done != 0) return bpf_failed(done, "bpf(MAP_UPDATE_ELEM)", "images");
   data.hot[slot] = next.hot();
   data.hot[slot].version = ++version;
+  data.hot[slot].timestamps = list ? data.hot[1 - slot].timestamps : 0;
   std::atomic_ref(data.in_force).store(slot);
   if (list) {
     const __u32 old = 1 - slot;
@@ -214,6 +215,11 @@ std::size_t Program::rules_bytes() const noexcept {
 }
 
 std::uint64_t Program::version() const noexcept { return state_->version; }
+
+void Program::set_timestamps(bool on) noexcept {
+  HotData& data = state_->data();
+  std::atomic_ref(data.hot[data.in_force & 1].timestamps).store(on ? 1 : 0);
+}
 
 Result<void> Program::set_socket(std::uint32_t queue, int fd) {
   const int done = bpf_map_update_elem(state_->maps[State::sockets].get(),

@@ -68,6 +68,7 @@ struct EngineOptions {
   /// Flows that Core::bypass() has room for: 128 bytes each, for every port;
   /// 0: it does nothing.
   std::uint32_t bypass_flows = 0;
+  bool timestamps = false;  ///< Packet::timestamp(), for some 20 ns a packet.
   Masked masked;
 };
 

@@ -125,6 +125,8 @@ void add_path_flags(CLI::App& app, RunFlags& flags) {
                  "tx-budget, huge-pages, io_uring")
       ->delimiter(',')
       ->type_name("RUNG");
+  app.add_flag("--timestamps", flags.timestamps,
+               "Packets come with the time, by CLOCK_MONOTONIC");
   app.add_flag("--spin", flags.spin, "Never sleep: a whole CPU for a queue");
   app.add_option("--batch", flags.batch, "Most packets to a turn, 1 to 256")
       ->capture_default_str();
@@ -264,6 +266,7 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   options.bypass_flows = flags.bypass_flows;
   options.holds = handler.holds;
   options.force = flags.force;
+  options.timestamps = flags.timestamps;
   return options;
 }
 

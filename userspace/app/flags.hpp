@@ -20,6 +20,7 @@ struct RunFlags {
   std::string mode = "auto";
   std::vector<std::string> without;
   bool spin = false;
+  bool timestamps = false;
   std::uint32_t batch = 64;
   std::uint32_t ring_size = 2048;
   std::uint32_t frames_per_queue = 0;

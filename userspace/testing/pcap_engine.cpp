@@ -138,6 +138,7 @@ Result<void> PcapEngine::start_cores(std::uint32_t holds, const Make& make) {
                          sink_);
     seat->kernel->set_clock(clock_);
     seat->pool.emplace(memory, options_.frame_size);
+    seat->pool->expect_metadata();
     for (std::size_t i = 0; i < options_.ports.size(); ++i) {
       seat->ports.emplace_back(static_cast<std::uint8_t>(i),
                                static_cast<std::uint16_t>(q),
@@ -247,9 +248,16 @@ void PcapEngine::arrive(std::size_t port, const Captured& captured) {
     ++tally.cut;
     return;
   }
-  if (!steered(port, captured)) return;
+  sluice_metadata metadata{.magic = SLUICE_METADATA_MAGIC,
+                           .rule = SLUICE_RULE_MASK,
+                           .version = 1,
+                           .time = captured.time.ns,
+                           .clock = SLUICE_CLOCK_FILE,
+                           .label = 0};
+  if (!steered(port, captured, metadata)) return;
   Seat& seat = *seats_[seats_.size() == 1 ? 0 : seat_of(captured.bytes)];
-  (void)seat.kernel->deliver(static_cast<std::uint8_t>(port), captured.bytes);
+  (void)seat.kernel->deliver(static_cast<std::uint8_t>(port), captured.bytes,
+                             metadata);
   seat.due = true;
 }
 

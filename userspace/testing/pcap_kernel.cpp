@@ -87,8 +87,8 @@ bool PcapKernel::has_room(std::uint8_t port, std::size_t size) const noexcept {
   return sides_[port]->fill.used() >= segments(size);
 }
 
-bool PcapKernel::deliver(std::uint8_t port,
-                         std::span<const std::byte> bytes) noexcept {
+bool PcapKernel::deliver(std::uint8_t port, std::span<const std::byte> bytes,
+                         const sluice_metadata& metadata) noexcept {
   Side& side = *sides_[port];
   const std::size_t room = frames_.frame_size() - Packet::kHeadroom;
   const std::size_t most = multi_buffer_ ? Packet::kSegmentsMax : 1;
@@ -107,20 +107,25 @@ bool PcapKernel::deliver(std::uint8_t port,
     return false;
   }
   if (count > 1) ++side.chains;
-  for (; bytes.size() > room; bytes = bytes.subspan(room)) {
-    put(side, bytes.first(room), true);
+  const std::uint64_t first =
+      put(side, bytes.first(std::min(bytes.size(), room)), bytes.size() > room);
+  copy(frames_.at(first - sizeof metadata),
+       reinterpret_cast<const std::byte*>(&metadata), sizeof metadata);
+  while (bytes.size() > room) {
+    bytes = bytes.subspan(room);
+    put(side, bytes.first(std::min(bytes.size(), room)), bytes.size() > room);
   }
-  put(side, bytes, false);
   return true;
 }
 
-void PcapKernel::put(Side& side, std::span<const std::byte> bytes,
-                     bool more) noexcept {
+std::uint64_t PcapKernel::put(Side& side, std::span<const std::byte> bytes,
+                              bool more) noexcept {
   const std::uint64_t frame = frames_.frame_of(side.fill.pop());
   const std::uint64_t addr = frame + Packet::kHeadroom;
   copy(frames_.at(addr), bytes.data(), bytes.size());
   side.rx.push({addr, static_cast<std::uint32_t>(bytes.size()),
                 more ? static_cast<std::uint32_t>(XDP_PKT_CONTD) : 0U});
+  return addr;
 }
 
 bool PcapKernel::busy() const noexcept {

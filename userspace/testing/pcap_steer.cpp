@@ -30,7 +30,8 @@ std::optional<FlowKey> flow_of(std::span<const std::byte> bytes) {
 
 // Does what was said of the flow, or else what the rules say, unless that is to
 // steer.
-bool PcapEngine::steered(std::size_t port, const Captured& captured) {
+bool PcapEngine::steered(std::size_t port, const Captured& captured,
+                         sluice_metadata& metadata) {
   Inlet& inlet = *inlets_[port];
   if (inlet.bypassing != 0) {
     const auto flow = flow_of(captured.bytes);
@@ -51,6 +52,10 @@ bool PcapEngine::steered(std::size_t port, const Captured& captured) {
       : says.rule   ? counts.rules[*says.rule]
                     : counts.unmatched,
       captured.size);
+  if (says.rule) {
+    metadata.rule = static_cast<__u32>(*says.rule);
+    metadata.label = rule_id((*options_.rules)[*says.rule].label).value;
+  }
   return carry_out(says.action, port, captured);
 }
 

@@ -138,7 +138,8 @@ class PcapEngine {
   bool moment();
   void arrivals(std::size_t port);
   void arrive(std::size_t port, const Captured& captured);
-  bool steered(std::size_t port, const Captured& captured);
+  bool steered(std::size_t port, const Captured& captured,
+               sluice_metadata& metadata);
   bool carry_out(Action action, std::size_t port, const Captured& captured);
   [[nodiscard]] std::size_t seat_of(std::span<const std::byte> bytes) const;
   [[nodiscard]] Time next_packet() const noexcept;

@@ -31,7 +31,9 @@ class PcapKernel : public Kernel {
 
   /// A packet arrives. False: FILL or RX had no room for it, or it is larger
   /// than what may be received; it is lost, and counted as Linux counts it.
-  bool deliver(std::uint8_t port, std::span<const std::byte> bytes) noexcept;
+  /// `metadata` comes in front of it.
+  bool deliver(std::uint8_t port, std::span<const std::byte> bytes,
+               const sluice_metadata& metadata) noexcept;
 
   /// FILL has frames for a packet of that size now.
   [[nodiscard]] bool has_room(std::uint8_t port,
@@ -64,7 +66,8 @@ class PcapKernel : public Kernel {
   struct Side;  // The kernel's side of one port.
 
   [[nodiscard]] std::size_t segments(std::size_t size) const noexcept;
-  void put(Side& side, std::span<const std::byte> bytes, bool more) noexcept;
+  std::uint64_t put(Side& side, std::span<const std::byte> bytes,
+                    bool more) noexcept;
   bool take(Side& side, const xdp_desc& desc) noexcept;
 
   FrameMap frames_;

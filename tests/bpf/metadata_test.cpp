@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The metadata that the XDP program puts in front of what it steers.
+#include <bpf/bpf.h>
+
+#include <cstring>
+#include <sluice/clock.hpp>
+#include <sluice/metadata.hpp>
+#include <sluice/sys.hpp>
+#include <sluice/testing/frame.hpp>
+#include <string>
+#include <vector>
+
+#include "program_test.hpp"
+
+namespace {
+
+using sluice::Fd;
+using sluice::rule_id;
+using sluice::testing::Frame;
+using Bytes = std::vector<std::byte>;
+
+Bytes udp_to(std::uint16_t port) {
+  return Frame()
+      .eth()
+      .ipv4("192.0.2.9", "192.0.2.1")
+      .udp(4000, port)
+      .payload(30u);
+}
+
+class MetadataTest : public sluice::testing::ProgramTest {
+ protected:
+  // What comes out of the program, metadata first. Queue 0 has no socket.
+  Bytes after(const Bytes& packet) {
+    const Fd fd(bpf_prog_get_fd_by_id(program().id()));
+    Bytes out(packet.size() + 256);
+    bpf_test_run_opts options{};
+    options.sz = sizeof options;
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(packet.size());
+    options.data_out = out.data();
+    options.data_size_out = static_cast<__u32>(out.size());
+    EXPECT_EQ(bpf_prog_test_run_opts(fd.get(), &options), 0);
+    out.resize(options.data_size_out);
+    return out;
+  }
+  // What is dropped for want of a socket still has its metadata.
+  sluice_metadata told(std::uint16_t port) {
+    const Bytes packet = udp_to(port);
+    const Bytes out = after(packet);
+    sluice_metadata metadata{};
+    EXPECT_EQ(out.size(), packet.size() + sizeof metadata);
+    if (out.size() < sizeof metadata) return metadata;
+    std::memcpy(&metadata, out.data(), sizeof metadata);
+    EXPECT_EQ(Bytes(out.begin() + sizeof metadata, out.end()), packet);
+    EXPECT_EQ(metadata.magic, SLUICE_METADATA_MAGIC);
+    return metadata;
+  }
+};
+
+TEST_F(MetadataTest, NamesRuleListAndTime) {
+  use("drop tcp\nsteer @dns udp dst port 53 else drop\n"
+      "steer udp dst port 7 else drop\n");
+  const sluice_metadata dns = told(53);
+  EXPECT_EQ(dns.label, rule_id("dns").value);
+  EXPECT_EQ(dns.rule, 1u);
+  EXPECT_EQ(dns.version, program().version());
+  EXPECT_EQ(dns.clock, SLUICE_CLOCK_NONE);
+  EXPECT_EQ(dns.time, 0u);
+  const sluice_metadata echo = told(7);
+  EXPECT_EQ(echo.label, 0u);
+  EXPECT_EQ(echo.rule, 2u);
+  program().set_timestamps(true);
+  const auto timed = told(53);
+  EXPECT_EQ(timed.clock, SLUICE_CLOCK_MONOTONIC);
+  EXPECT_LE(timed.time, sluice::monotonic_now().ns);
+  EXPECT_GT(told(53).time, timed.time);
+  use("steer @other udp else drop");
+  EXPECT_EQ(told(53).label, rule_id("other").value);
+  EXPECT_EQ(told(53).version, dns.version + 1);
+  EXPECT_EQ(told(53).clock, SLUICE_CLOCK_MONOTONIC) << "the next list, too";
+  program().set_timestamps(false);
+  EXPECT_EQ(told(53).clock, SLUICE_CLOCK_NONE);
+}
+
+TEST_F(MetadataTest, IsNotLeftToTheStack) {
+  use("steer @all udp");
+  EXPECT_EQ(after(udp_to(7)), udp_to(7));
+  use("reflect @all udp dst port 8");
+  EXPECT_EQ(after(udp_to(8)).size(), udp_to(8).size());
+  EXPECT_EQ(after(udp_to(7)), udp_to(7));
+}
+
+// Labels behind the lines in direct reach, and in every place of a line.
+TEST_F(MetadataTest, EveryRuleOfALongListIsNamed) {
+  std::string text;
+  const auto label = [](int port) { return "r" + std::to_string(port); };
+  for (int port = 1; port <= 20'000; ++port) {
+    text += "steer @" + label(port) + " udp and dst port " +
+            std::to_string(port) + " else drop\n";
+  }
+  use(text);
+  for (const int port : {1, 2, 16, 17, 8191, 8192, 8193, 19'999, 20'000}) {
+    const auto metadata = told(static_cast<std::uint16_t>(port));
+    EXPECT_EQ(metadata.label, rule_id(label(port)).value) << port;
+    EXPECT_EQ(metadata.rule, static_cast<__u32>(port - 1));
+  }
+  use("default steer");
+  const Bytes out = after(udp_to(7));
+  EXPECT_EQ(out, udp_to(7)) << "the default has no else";
+}
+
+}  // namespace
