@@ -29,11 +29,13 @@ void Port::refill_now(std::uint32_t missing) noexcept {
       fill_.writable(std::min(missing, pool_->available()));
   if (count == 0) return;
   const auto frames = pool_->take(count);
-  for (const std::uint64_t addr : frames) {
-    // Checked builds have overwritten all of it, and let nobody write now.
-    if (!kCheckFrames && pool_->has_metadata()) {
+  // Checked builds have overwritten all of it, and let nobody write now.
+  if (!kCheckFrames && pool_->has_metadata()) {
+    for (const std::uint64_t addr : frames) {
       Packet::forget_metadata(*pool_, addr);
     }
+  }
+  for (const std::uint64_t addr : frames) {
     pool_->moved(addr, FrameOwner::pool, FrameOwner::fill);
   }
   fill_.submit(frames);
