@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* What bench/steering measures with: a program that makes each packet another
    one before the program under test sees it, and other designs to compare. */
-#include "../bpf/parse.h"
+#include <bpf/parse.h>
 
 /* What differs between packets: from the EtherType on. */
 struct draw_packet {
@@ -44,7 +44,9 @@ int draw(struct xdp_md* xdp) {
 /* In place of the program under test: what drawing costs. */
 SEC("xdp")
 int nothing(struct xdp_md* xdp) {
-  (void)xdp; return XDP_PASS; }
+  (void)xdp;
+  return XDP_PASS;
+}
 
 /* --- Another design: the kernel's hash maps, one look-up for each mask
  * -------- */

@@ -24,7 +24,7 @@ function(sluice_bpf_skeleton name)
     DEPENDS ${source}
     COMMAND ${SLUICE_BPF_CLANG} -target bpf -mcpu=v3 -std=gnu11 -O2 -g
             -Wall -Wextra -Werror -fdebug-prefix-map=${PROJECT_SOURCE_DIR}=.
-            -I${PROJECT_SOURCE_DIR}/include
+            -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}
             -I/usr/include/${CMAKE_LIBRARY_ARCHITECTURE}
             -MD -MF ${object}.d -MT ${header} -c ${source} -o ${object}
     COMMAND ${SLUICE_BPFTOOL} gen skeleton ${object} name ${name}_bpf > ${header}

@@ -32,7 +32,8 @@ why_no_veth() {
   [ "$(id -u)" -eq 0 ] || { echo "not root"; return; }
   local effective bit
   effective=$((16#$(awk '/^CapEff/ {print $2}' /proc/self/status)))
-  for bit in 12:CAP_NET_ADMIN 13:CAP_NET_RAW 21:CAP_SYS_ADMIN 39:CAP_BPF; do
+  for bit in 12:CAP_NET_ADMIN 13:CAP_NET_RAW 21:CAP_SYS_ADMIN 38:CAP_PERFMON \
+    39:CAP_BPF; do
     ((effective >> ${bit%:*} & 1)) || { echo "no ${bit#*:}"; return; }
   done
   unshare --net ip link add sluice-t0 type veth peer name sluice-t1 \

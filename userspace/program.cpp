@@ -159,6 +159,7 @@ Program::~Program() {
 
 Result<Program> Program::load(const ProgramOptions& options) {
   auto state = std::make_unique<State>();
+  state->counters_max = options.counters_max;
   if (auto loaded = state->load(options); !loaded) return loaded.error();
   Program result(std::move(state));
   if (auto set = result.set_rules(options.rules); !set) return set.error();
@@ -203,7 +204,7 @@ std::optional<AttachMode> Program::attached() const {
 }
 
 Result<void> Program::set_rules(const Rules& rules) {
-  auto next = steering::LiveList::make(rules);
+  auto next = steering::LiveList::make(rules, state_->counters_max);
   if (!next) return next.error();
   return state_->publish(std::move(*next));
 }

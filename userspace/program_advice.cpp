@@ -20,20 +20,25 @@ std::string missing_capabilities() {
     return (data[capability / 32].effective >> (capability % 32) & 1) != 0;
   };
   std::string missing;
-  if (!has(CAP_BPF) && !has(CAP_SYS_ADMIN)) missing = "CAP_BPF";
-  if (!has(CAP_NET_ADMIN)) {
-    missing += missing.empty() ? "CAP_NET_ADMIN" : " and CAP_NET_ADMIN";
-  }
+  const auto miss = [&missing](const char* name) {
+    missing += missing.empty() ? name : std::string(" and ") + name;
+  };
+  if (!has(CAP_BPF) && !has(CAP_SYS_ADMIN)) miss("CAP_BPF");
+  if (!has(CAP_PERFMON) && !has(CAP_SYS_ADMIN)) miss("CAP_PERFMON");
+  if (!has(CAP_NET_ADMIN)) miss("CAP_NET_ADMIN");
   return missing;
 }
 
 }  // namespace
 
+bool lacks_capabilities() { return !missing_capabilities().empty(); }
+
 std::string permission_advice() {
   const std::string missing = missing_capabilities();
   if (!missing.empty()) {
     return "This process lacks " + missing +
-           "; run as root, or: setcap cap_bpf,cap_net_admin,cap_net_raw+ep";
+           "; run as root, or: setcap "
+           "cap_bpf,cap_perfmon,cap_net_admin,cap_net_raw+ep";
   }
   return "The capabilities are there, so a container's seccomp profile, a "
          "user namespace or kernel lockdown forbids it";

@@ -8,6 +8,9 @@
 
 namespace sluice {
 
+// Whether this process lacks a capability that loading and attaching take.
+bool lacks_capabilities();
+
 /// For EPERM: which capability is missing, or what else may forbid it.
 [[nodiscard]] std::string permission_advice();
 

@@ -68,9 +68,11 @@ thread_local std::string Captured::text_;
 
 Error load_failed(int code, const char* call) {
   const int positive = code < 0 ? -code : code;
-  // The verifier says EACCES, a missing capability EPERM.
-  std::string advice =
-      positive == EPERM ? permission_advice() : Captured::last_line();
+  // The verifier says EACCES, a missing capability EPERM; without CAP_PERFMON
+  // the verifier refuses what it else would not.
+  const bool is_denied =
+      positive == EPERM || (positive == EACCES && lacks_capabilities());
+  std::string advice = is_denied ? permission_advice() : Captured::last_line();
   return bpf_failed(code, call, "sluice_steer", std::move(advice));
 }
 

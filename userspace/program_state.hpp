@@ -45,6 +45,7 @@ struct Program::State {
   Mapping bypass_memory;
   std::optional<BypassTable> bypass;  // There is one, and it is large enough.
   std::optional<steering::LiveList> list;
+  std::size_t counters_max = steering::Image::kCountersMax;
   std::uint64_t version = 0;  // Of the list.
   Fd link;
   int ifindex = 0;

@@ -223,9 +223,11 @@ struct sluice_hot {
   __u32 fragment_slot;
   __u32 text; /* Line: the list as it is written, and its bytes. */
   __u32 text_bytes;
-  __u32 is_short; /* One word of clauses, and all lines are in `lines`. */
-  __u32 labels;     /* Line: label ids by rule, 16 to a line; 0: none. */
-  __u32 timestamps; /* 1: packets are steered with the time. */
+  __u32 flows_count; /* 1: rules that name whole flows count in entries. */
+  __u32 is_short;    /* One word of clauses, and all lines are in `lines`. */
+  __u32 labels;      /* Line: label ids by rule, 16 to a line; 0: none. */
+  __u32 timestamps;  /* 1: packets are steered with the time. */
+  __u32 reserved;
   __u16 kind_class[SLUICE_KINDS];
   __u16 proto_class[SLUICE_PROTOS];
   struct sluice_line lines[SLUICE_HOT_LINES]; /* The first of the image. */

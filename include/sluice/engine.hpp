@@ -123,7 +123,7 @@ class Engine {
   /// Claims and attaches each port, counts its queues, binds. Nothing is
   /// steered before start(). A program that is pinned there is adopted instead,
   /// and stays there after stop(). Capabilities: CAP_NET_ADMIN, CAP_NET_RAW,
-  /// CAP_BPF; CAP_IPC_LOCK or RLIMIT_MEMLOCK.
+  /// CAP_BPF, CAP_PERFMON; CAP_IPC_LOCK or RLIMIT_MEMLOCK.
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(
       EngineOptions options);
   /// As stop().

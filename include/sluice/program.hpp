@@ -31,6 +31,10 @@ struct ProgramOptions {
   /// Flows that there is room for in the table of Program::bypass(), which
   /// takes 128 bytes of the kernel's memory for each; 0: no table.
   std::uint32_t bypass_flows = 0;
+  /// Most memory for counters of rules, which every CPU has its own of. Where a
+  /// list would take more, rules that name a whole flow (both addresses, both
+  /// ports) count in one place for all CPUs, which is somewhat slower.
+  std::size_t counters_max = std::size_t{256} << 20;
   /// Process named as the owner; 0: this one.
   std::uint32_t owner_pid = 0;
 };
@@ -116,8 +120,8 @@ inline constexpr const char* kBpffs = "/sys/fs/bpf";
 /// maps have no other owner; unless it was pinned. One thread at a time.
 class Program {
  public:
-  /// Loads program and rules; nothing is attached yet. Needs CAP_BPF and
-  /// CAP_NET_ADMIN. System calls: bpf.
+  /// Loads program and rules; nothing is attached yet. Needs CAP_BPF,
+  /// CAP_PERFMON and CAP_NET_ADMIN. System calls: bpf.
   [[nodiscard]] static Result<Program> load(const ProgramOptions& options);
 
   Program(Program&&) noexcept;

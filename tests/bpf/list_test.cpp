@@ -221,6 +221,32 @@ TEST_F(ListTest, ALabelKeepsItsCountWhateverBecomesOfItsRule) {
   EXPECT_EQ(counts().rules[0].packets, 0u);
 }
 
+TEST_F(ListTest, FlowsCountInTheirEntriesWhereCountersAreDear) {
+  sluice::ProgramOptions options;
+  options.counters_max = 0;
+  auto program = sluice::Program::load(options);
+  ASSERT_TRUE(program) << program.error().message();
+  std::string text;
+  for (int i = 0; i < 100; ++i) {
+    text +=
+        "drop udp and src host 10.0.0.1 and dst host 10.0.0.2 and src port "
+        "5 and dst port " +
+        std::to_string(i) + "\n";
+  }
+  const Bytes packet =
+      Frame().eth().ipv4("10.0.0.1", "10.0.0.2").udp(5, 53).payload(30);
+  for (const std::string& list : {text, "pass tcp\n" + text, text}) {
+    ASSERT_TRUE(program->set_rules(*Rules::parse(list)));
+    EXPECT_EQ(*program->run_on(packet), Action::drop);
+  }
+  const auto counted = program->counts();
+  ASSERT_TRUE(counted);
+  EXPECT_EQ(counted->rules[53].packets, 3u);
+  EXPECT_EQ(counted->rules[53].bytes, 3 * packet.size());
+  EXPECT_GT(counted->rules[53].last_hit, 0u);
+  EXPECT_EQ(counted->rules[54].packets, 0u);
+}
+
 TEST_F(ListTest, ReflectionSwapsBothSidesAndNothingElse) {
   use("fragments match\nreflect all\n");
   Dice dice(chosen_seed());

@@ -47,8 +47,11 @@ HashSeed random_seed() {
 }
 
 ImageBuilder::ImageBuilder(const Rules& rules, unsigned cpus,
-                           const HashSeed& seed)
-    : rules_(rules), cpus_(cpus), hot_(*image_.hot_) {
+                           const HashSeed& seed, std::size_t counters_max)
+    : rules_(rules),
+      cpus_(cpus),
+      counters_max_(counters_max),
+      hot_(*image_.hot_) {
   std::ranges::copy(seed, hot_.hash);
 }
 
@@ -151,13 +154,15 @@ Result<void> ImageBuilder::place_clauses() {
 void ImageBuilder::number_slots() {
   image_.slots_.assign(rules_.size(), Image::kNoSlot);
   next_slot_ = 2;
+  hot_.flows_count =
+      rules_.size() * sizeof(sluice_counter) * (cpus_ + 1) > counters_max_;
   const auto give = [this](std::uint32_t rule) {
     std::uint32_t& slot = image_.slots_[rule];
     if (slot == Image::kNoSlot) slot = next_slot_++;
   };
   for (const Wild& wild : wild_) give(wild.rule);
   for (const auto& table : tables_) {
-    if (table->first.is_flow()) continue;
+    if (counts_itself(table->first)) continue;
     for (const Exact& exact : table->second) give(exact.rule);
   }
   hot_.otherwise = {static_cast<std::uint32_t>(rules_.default_action()) << 28 |
@@ -205,7 +210,7 @@ void ImageBuilder::write_tables() {
     sluice_table table{};
     table.mask = shape.mask();
     table.base = line;
-    table.flows = shape.is_flow() ? 1 : 0;
+    table.flows = counts_itself(shape) ? 1 : 0;
     for (const Place& place : place_rows(rows, hot_.hash, table)) {
       const Exact& exact = rows[place.row];
       sluice_entry entry{};
@@ -246,8 +251,8 @@ void ImageBuilder::finish() {
 }
 
 Result<Image> Image::build(const Rules& rules, unsigned cpus,
-                           const HashSeed& seed) {
-  return ImageBuilder(rules, cpus, seed).build();
+                           const HashSeed& seed, std::size_t counters_max) {
+  return ImageBuilder(rules, cpus, seed, counters_max).build();
 }
 
 void Image::write(std::span<sluice_line> lines) const {

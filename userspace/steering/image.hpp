@@ -25,11 +25,16 @@ class Image {
   static constexpr std::uint32_t kUnmatched = 0;
   static constexpr std::uint32_t kFragments = 1;
   static constexpr std::uint32_t kNoSlot = 0xffffffff;
+  static constexpr std::size_t kCountersMax = std::size_t{256} << 20;
 
   // The same list and seed are the same image. Errors: E2BIG, with the rule
-  // that is one too many or too complicated.
+  // that is one too many or too complicated. Rules that name whole flows count
+  // per CPU as all others do, unless counters would take more than
+  // `counters_max` bytes: then in the flows' entries, which takes nothing, but
+  // atomic additions.
   static Result<Image> build(const Rules& rules, unsigned cpus,
-                             const HashSeed& seed = random_seed());
+                             const HashSeed& seed = random_seed(),
+                             std::size_t counters_max = kCountersMax);
 
   // Lines of the whole image.
   [[nodiscard]] std::uint32_t lines() const { return lines_; }

@@ -21,7 +21,8 @@ namespace sluice::steering {
 
 class ImageBuilder {
  public:
-  ImageBuilder(const Rules& rules, unsigned cpus, const HashSeed& seed);
+  ImageBuilder(const Rules& rules, unsigned cpus, const HashSeed& seed,
+               std::size_t counters_max);
 
   Result<Image> build();
 
@@ -45,6 +46,9 @@ class ImageBuilder {
   void write_tables();
   void finish();
 
+  [[nodiscard]] bool counts_itself(const Shape& shape) const {
+    return hot_.flows_count != 0 && shape.is_flow();
+  }
   [[nodiscard]] std::uint32_t decision_of(std::uint32_t rule) const;
   // The places of no clause, and of those for which `is_any`.
   template <class IsAny>
@@ -54,6 +58,7 @@ class ImageBuilder {
 
   const Rules& rules_;
   unsigned cpus_;
+  std::size_t counters_max_;
   Image image_;
   sluice_hot& hot_;
   ClauseCompiler compiler_;

@@ -59,8 +59,8 @@ Error not_ours(std::string what) {
 
 }  // namespace
 
-Result<LiveList> LiveList::make(const Rules& rules) {
-  auto image = Image::build(rules, cpus(), random_seed());
+Result<LiveList> LiveList::make(const Rules& rules, std::size_t counters_max) {
+  auto image = Image::build(rules, cpus(), random_seed(), counters_max);
   if (!image) return image.error();
   bpf_map_create_opts options{};
   options.sz = sizeof options;
@@ -98,7 +98,8 @@ Result<LiveList> LiveList::open(Fd map, const sluice_hot& hot) {
   if (!rules) return rules.error();
   HashSeed seed;
   std::ranges::copy(hot.hash, seed.begin());
-  auto image = Image::build(*rules, cpus(), seed);
+  auto image = Image::build(*rules, cpus(), seed,
+                            hot.flows_count != 0 ? 0 : ~std::size_t{0});
   if (!image) return image.error();
   const sluice_hot& same = image->hot();
   if (image->lines() != info.max_entries || same.counters != hot.counters ||

@@ -17,7 +17,7 @@ class LiveList {
  public:
   // Builds the list and writes it into a map of its own; nobody looks it up
   // yet. System calls: bpf(MAP_CREATE), mmap(2).
-  static Result<LiveList> make(const Rules& rules);
+  static Result<LiveList> make(const Rules& rules, std::size_t counters_max);
 
   // The list that somebody else made: its image, and what was put beside it.
   // Errors: EPROTO, if it is not what this version makes of its own text.
