@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# soak.sh: the property test over the simulated kernel, for as long as you like.
+# soak.sh: the random tests, for as long as you like.
 set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: scripts/soak.sh [--duration SECONDS] [--preset PRESET] [--seed SEED]
+usage: scripts/soak.sh [--rules] [--duration SECONDS] [--preset PRESET]
+                       [--seed SEED]
 
 Builds the tests and runs loop, simulated kernel and random handlers, a million
 packets at a time, with fresh seeds, each printed before it is used. Ends at the
 first failure with exit 1 and the command that replays it, else after --duration
 (without: never) with exit 0. No root.
 
+  --rules             random rules on random packets instead, judged by libpcap,
+                      the reference and, as root, the XDP program
   --duration SECONDS  no new run is begun after that
   --preset PRESET     release (default), debug, asan or tsan: the last three run
                       ten thousand packets at a time and check every frame
@@ -27,9 +30,11 @@ fail() {
 duration=
 preset=release
 seed=
+what=simulation
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
+    --rules) what=rules; shift ;;
     --duration | --preset | --seed)
       [ $# -ge 2 ] || fail "$1 needs a value"
       declare "${1#--}=$2"
@@ -47,26 +52,39 @@ case $preset in
 esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+targets=(sim_tests)
+if [ "$what" = rules ]; then
+  targets=(pcap_tests)
+  [ "$(id -u)" -ne 0 ] || targets+=(bpf_tests)
+fi
 cmake --preset "$preset" >/dev/null
-cmake --build "build/$preset" --target sim_tests
+cmake --build "build/$preset" --target "${targets[@]}"
 
 fresh_seed() { od -An -N6 -tu8 /dev/urandom | tr -d ' '; }
+
+# once PROGRAM: one run with $seed, its output in $output.
+once() {
+  local filter=PropertyTest.EveryFrameHasOneOwnerAndEveryPacketOneFate
+  [ "$what" = simulation ] || filter='*MeaningTest.*:ListTest.Decides*:*Tables*'
+  output=$(SLUICE_SIM_SEED=$seed SLUICE_SIM_PACKETS=$packets \
+    SLUICE_TEST_SEED=$seed SLUICE_REQUIRE_VETH=1 "build/$preset/$1" \
+    --gtest_brief=1 --gtest_filter="$filter" 2>&1)
+}
 
 runs=0
 begin=$SECONDS
 while [ -z "$duration" ] || ((SECONDS - begin < duration)); do
   seed=${seed:-$(fresh_seed)}
   echo "soak: seed $seed"
-  if ! output=$(SLUICE_SIM_SEED=$seed SLUICE_SIM_PACKETS=$packets \
-    "build/$preset/sim_tests" --gtest_brief=1 \
-    --gtest_filter=PropertyTest.EveryFrameHasOneOwnerAndEveryPacketOneFate \
-    2>&1); then
-    echo "$output"
-    echo "soak: failed after $runs good runs"
-    exit 1
-  fi
-  grep ' packets, ' <<<"$output"
+  for program in "${targets[@]}"; do
+    once "$program" || {
+      echo "$output"
+      echo "soak: failed after $runs good runs"
+      exit 1
+    }
+    grep -E ' (packets, |pairs)' <<<"$output" || true
+  done
   runs=$((runs + 1))
   seed=
 done
-echo "soak: $runs runs of $packets packets, none failed"
+echo "soak: $runs runs, none failed"
