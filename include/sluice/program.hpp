@@ -69,8 +69,8 @@ struct BypassCounts {
 struct Counts {
   VerdictCounts verdicts;
   std::vector<RuleCount> rules;  ///< In the order of Program::rules().
-  Count unmatched;               ///< Packets no rule matched, since load.
-  Count fragments;               ///< That passed before any rule was asked.
+  RuleCount unmatched;           ///< Packets no rule matched, since load.
+  RuleCount fragments;           ///< That passed before any rule was asked.
   std::optional<BypassCounts> bypass;  ///< None: no flow was ever bypassed.
   std::uint64_t mirrors_lost = 0;      ///< Found the ring buffer full.
 };
