@@ -94,8 +94,8 @@ LiveRules list_from(const Json& json, Rules rules) {
   live.version = json.at("version");
   live.rules = std::move(rules);
   live.counts.verdicts = verdicts_of(json.at("verdicts"));
-  live.counts.unmatched = count_of(json.at("unmatched"));
-  live.counts.fragments = count_of(json.at("fragments"));
+  live.counts.unmatched = rule_count_of(json.at("unmatched"));
+  live.counts.fragments = rule_count_of(json.at("fragments"));
   for (const Json& each : json.at("rules")) {
     live.counts.rules.push_back(rule_count_of(each));
   }

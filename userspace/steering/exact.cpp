@@ -120,7 +120,9 @@ std::vector<Place> place_rows(std::span<const Exact> rows,
     order.push_back({hash_of(rows[i].key, odd), static_cast<std::uint32_t>(i)});
   }
   // Rows are in the order of their rules: of one key, the first rule is first.
-  std::ranges::stable_sort(order, {}, &Hashed::hash);
+  std::ranges::sort(order, {}, [](const Hashed& each) {
+    return std::pair(each.hash, each.row);
+  });
   const auto same = [&](const Hashed& a, const Hashed& b) {
     return std::memcmp(&rows[a.row].key, &rows[b.row].key,
                        sizeof rows[a.row].key) == 0;

@@ -114,13 +114,17 @@ void ImageBuilder::choose_tables() {
 // Within a word clauses stand in the order of their rules. Those that go on to
 // the next rule have banks of their own, all in the order of their rules.
 Result<void> ImageBuilder::place_clauses() {
-  std::ranges::stable_sort(wild_, {}, &Wild::rule);
-  const auto finals = std::stable_partition(
-      wild_.begin(), wild_.end(),
-      [this](const Wild& wild) { return is_final(rules_[wild.rule].action); });
+  const auto goes_on = [this](const Wild& wild) {
+    return !is_final(rules_[wild.rule].action);
+  };
+  std::ranges::sort(wild_, {}, [&](const Wild& wild) {
+    return std::pair(goes_on(wild), wild.rule);
+  });
+  const auto finals = std::ranges::find_if(wild_, goes_on);
   const auto split = static_cast<std::size_t>(finals - wild_.begin());
-  std::stable_sort(wild_.begin(), finals, [](const Wild& a, const Wild& b) {
-    return likeness(a.clause) < likeness(b.clause);
+  std::sort(wild_.begin(), finals, [](const Wild& one, const Wild& other) {
+    return std::pair(likeness(one.clause), one.rule) <
+           std::pair(likeness(other.clause), other.rule);
   });
   const std::size_t observers = banks_for(wild_.size() - split);
   banks_ = banks_for(split) + observers;
@@ -136,9 +140,7 @@ Result<void> ImageBuilder::place_clauses() {
   for (std::size_t word = 0; word < split; word += 64) {
     const auto begin = wild_.begin() + static_cast<std::ptrdiff_t>(word);
     const auto end = std::min(begin + 64, finals);
-    std::stable_sort(begin, end, [](const Wild& a, const Wild& b) {
-      return a.rule < b.rule;
-    });
+    std::ranges::sort(begin, end, {}, &Wild::rule);
   }
   padding_ = Bits(banks_ * 64, ~0ull);
   for (std::size_t i = 0; i < wild_.size(); ++i) {
