@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Expressions: what is accepted, libpcap accepts too, and both say the same of
 // a packet. The input is a line, then the packet.
-#include <pcap/pcap.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <sluice/rules.hpp>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "pcap_filter.hpp"
+
 namespace {
+
+using sluice::testing::PcapFilter;
 
 [[noreturn]] void differ(const std::string& expression, const char* how) {
   std::fprintf(stderr, "'%s': %s\n", expression.c_str(), how);
@@ -47,30 +49,14 @@ class Judges {
       return;
     }
     rules_ = std::move(*rules);
-    static pcap_t* const dead = pcap_open_dead(DLT_EN10MB, 65535);
-    const std::string text = without_all(expression());
-    compiled_ = pcap_compile(dead, &program_, text.c_str(), 1,
-                             PCAP_NETMASK_UNKNOWN) == 0;
-    if (compiled_) return;
-    const char* why = pcap_geterr(dead);
-    if (std::strcmp(why, "expression rejects all packets") != 0) {
-      differ(expression(), why);
-    }
-  }
-  Judges(const Judges&) = delete;
-  Judges& operator=(const Judges&) = delete;
-  ~Judges() {
-    if (compiled_) pcap_freecode(&program_);
+    libpcap_ = std::make_unique<PcapFilter>(without_all(expression()));
+    if (!libpcap_->valid()) differ(expression(), libpcap_->error().c_str());
   }
 
-  void compare(std::span<const std::uint8_t> packet) const {
-    if (rules_.size() == 0) return;
-    const bool ours = rules_.decide(std::as_bytes(packet)).rule.has_value();
-    pcap_pkthdr header{};
-    header.caplen = header.len = static_cast<bpf_u_int32>(packet.size());
-    const bool theirs = compiled_ && pcap_offline_filter(&program_, &header,
-                                                         packet.data()) != 0;
-    if (ours != theirs) {
+  void compare(std::span<const std::byte> packet) const {
+    if (!libpcap_) return;
+    const bool ours = evaluate(rules_[0].match, packet) == sluice::Truth::yes;
+    if (ours != libpcap_->matches(packet)) {
       differ(expression(),
              ours ? "only Sluice matches" : "only libpcap matches");
     }
@@ -81,8 +67,7 @@ class Judges {
     return rules_[0].expression;
   }
   sluice::Rules rules_;
-  bpf_program program_{};
-  bool compiled_ = false;
+  std::unique_ptr<const PcapFilter> libpcap_;
 };
 
 }  // namespace
@@ -91,8 +76,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
                                       std::size_t size) {
   const std::uint8_t* const end = std::find(data, data + size, '\n');
   // A vector of just that size: ASan sees one byte too many.
-  const std::vector<std::uint8_t> packet(std::min(end + 1, data + size),
-                                         data + size);
+  const auto rest =
+      std::as_bytes(std::span(std::min(end + 1, data + size), data + size));
+  const std::vector<std::byte> packet(rest.begin(), rest.end());
   Judges(std::string(data, end)).compare(packet);
   // Whatever becomes of the line, the packet meets each kind of term.
   static const std::array<Judges, 8> always = {Judges("arp"),
