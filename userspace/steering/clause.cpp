@@ -11,21 +11,6 @@ namespace {
 using Kind = Primitive::Kind;
 using Values = PrimitivePart::Values;
 
-Uint128 value_of(const Prefix& prefix) {
-  Uint128 value = 0;
-  for (const std::uint8_t byte : prefix.address) value = value << 8 | byte;
-  return value;
-}
-
-// The addresses that agree with a prefix in its first `bits` bits.
-Range<Uint128> range_of(const Prefix& prefix, unsigned bits) {
-  const unsigned length = std::min<unsigned>(prefix.length, bits);
-  const Uint128 rest =
-      length == 0 ? ~Uint128{0} : (Uint128{1} << (128 - length)) - 1;
-  const Uint128 first = value_of(prefix) & ~rest;
-  return {first, first | rest};
-}
-
 AddressTerm addresses_of(const Primitive& primitive, unsigned words) {
   const auto prefixes = primitive.addresses();
   const bool is_four = primitive.kind == Kind::address4;

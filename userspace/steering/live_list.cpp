@@ -3,14 +3,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <limits>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -35,20 +32,9 @@ std::string identity(const Rule& rule) {
   return rule.label.empty() ? rule.text() : "@" + rule.label;
 }
 
-}  // namespace
-
-LiveList::LiveList(const Rules& rules, Image image, Fd map, Mapping memory)
-    : rules_(rules),
-      image_(std::move(image)),
-      map_(std::move(map)),
-      memory_(std::move(memory)) {}
-
-namespace {
-
 Result<Mapping> map_lines(int map, std::uint32_t lines) {
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t bytes = std::size_t{lines} * sizeof(sluice_line);
-  return Mapping::shared(map, (bytes + page - 1) / page * page, 0, "rules");
+  return Mapping::shared(map, std::size_t{lines} * sizeof(sluice_line), 0,
+                         "rules");
 }
 
 Error not_ours(std::string what) {
@@ -58,6 +44,12 @@ Error not_ours(std::string what) {
 }
 
 }  // namespace
+
+LiveList::LiveList(const Rules& rules, Image image, Fd map, Mapping memory)
+    : rules_(rules),
+      image_(std::move(image)),
+      map_(std::move(map)),
+      memory_(std::move(memory)) {}
 
 Result<LiveList> LiveList::make(const Rules& rules, std::size_t counters_max) {
   auto image = Image::build(rules, cpus(), random_seed(), counters_max);
@@ -170,17 +162,18 @@ void LiveList::carry_rule(std::size_t rule, const RuleCount& count) {
 }
 
 void LiveList::carry_over(const LiveList& old) {
-  carry(0, old.unmatched());
-  carry(1, old.fragments());
-  std::unordered_multimap<std::string, std::size_t> known;
+  carry(Image::kUnmatched, old.unmatched());
+  carry(Image::kFragments, old.fragments());
+  std::unordered_multimap<std::string, RuleCount> known;
   for (std::size_t i = 0; i < old.rules_.size(); ++i) {
-    if (old.count(i).packets != 0) known.emplace(identity(old.rules_[i]), i);
+    const RuleCount count = old.count(i);
+    if (count.packets != 0) known.emplace(identity(old.rules_[i]), count);
   }
   if (known.empty()) return;
   for (std::size_t i = 0; i < rules_.size(); ++i) {
     const auto found = known.find(identity(rules_[i]));
     if (found == known.end()) continue;
-    carry_rule(i, old.count(found->second));
+    carry_rule(i, found->second);
     known.erase(found);
   }
 }

@@ -30,8 +30,12 @@ class LiveList {
 
   // What was counted here, and what was carried over.
   [[nodiscard]] RuleCount count(std::size_t rule) const;
-  [[nodiscard]] RuleCount unmatched() const { return read_slot(0); }
-  [[nodiscard]] RuleCount fragments() const { return read_slot(1); }
+  [[nodiscard]] RuleCount unmatched() const {
+    return read_slot(Image::kUnmatched);
+  }
+  [[nodiscard]] RuleCount fragments() const {
+    return read_slot(Image::kFragments);
+  }
 
   // Takes over the counts of the list before, by label or else by text. Packets
   // may be counted meanwhile. REQUIRES: no packet is looked up in `old`.

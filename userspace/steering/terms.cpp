@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "terms.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -10,18 +11,19 @@ namespace {
 constexpr std::uint32_t kLast4 = std::numeric_limits<std::uint32_t>::max();
 constexpr Uint128 kLast6 = ~Uint128{0};
 
-Uint128 value_of(const Prefix& prefix) {
-  Uint128 value = 0;
-  for (const std::uint8_t byte : prefix.address) value = value << 8 | byte;
-  return value;
-}
-
-// The addresses behind the first `length` of `bits` bits.
+// The bits behind the first `length`.
 Uint128 tail(unsigned length) {
   return length == 0 ? kLast6 : (Uint128{1} << (128 - length)) - 1;
 }
 
 }  // namespace
+
+Range<Uint128> range_of(const Prefix& prefix, unsigned bits) {
+  Uint128 value = 0;
+  for (const std::uint8_t byte : prefix.address) value = value << 8 | byte;
+  const Uint128 rest = tail(std::min<unsigned>(prefix.length, bits));
+  return {value & ~rest, value | rest};
+}
 
 NumberTerm::NumberTerm(Set set) {
   if (set.empty()) {
@@ -69,7 +71,7 @@ AddressTerm AddressTerm::prefix4(const Prefix& prefix) {
   AddressTerm term;
   term.kind_ = Kind::prefix4;
   term.length_ = prefix.length;
-  term.value_ = value_of(prefix);
+  term.value_ = range_of(prefix).first;
   return term;
 }
 

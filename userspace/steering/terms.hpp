@@ -9,12 +9,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <sluice/expression.hpp>
 
 #include "range_set.hpp"
 
 namespace sluice::steering {
+
+/// The addresses that agree with a prefix in its first `bits` bits, or its
+/// length if that is less. IPv4 is in the highest 32 bits, then anything.
+Range<Uint128> range_of(const Prefix& prefix, unsigned bits = 128);
 
 /// A number of 16 bits, or none.
 class NumberTerm {
