@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "expression_bits.hpp"
+
 namespace sluice {
 namespace {
 
@@ -59,13 +61,7 @@ class Question {
  private:
   [[nodiscard]] std::optional<std::uint32_t> load(std::size_t at,
                                                   std::size_t size) const {
-    at += tags_;
-    if (packet_.size() < at + size) return {};
-    std::uint32_t value = 0;
-    for (const std::byte byte : packet_.subspan(at, size)) {
-      value = value << 8 | std::to_integer<std::uint32_t>(byte);
-    }
-    return value;
+    return language::number_at(packet_, at + tags_, size);
   }
 
   [[nodiscard]] Truth among(std::optional<std::uint32_t> value) const {
@@ -118,23 +114,16 @@ class Question {
   // Whether an address that begins with these `size` bytes can be in one of the
   // prefixes. Their first and last address are in order, as the prefixes are.
   [[nodiscard]] bool meets(std::size_t at, std::size_t size) const {
-    std::array<std::uint8_t, 16> low{};
+    language::Address low{};
     for (std::size_t i = 0; i < size; ++i) {
       low[i] = std::to_integer<std::uint8_t>(packet_[at + tags_ + i]);
     }
     const auto prefixes = primitive_.addresses();
     const auto after =
         std::ranges::upper_bound(prefixes, low, {}, &Prefix::address);
-    const auto same = [&](const Prefix& prefix, std::size_t bits) {
-      for (std::size_t bit = 0; bit < bits; bit += 8) {
-        const std::size_t left = std::min<std::size_t>(bits - bit, 8);
-        const int wrong = prefix.address[bit / 8] ^ low[bit / 8];
-        if (wrong >> (8 - left) != 0) return false;
-      }
-      return true;
-    };
     const auto fits = [&](const Prefix& prefix) {
-      return same(prefix, std::min<std::size_t>(prefix.length, size * 8));
+      return language::begin_alike(
+          prefix.address, low, std::min<std::size_t>(prefix.length, size * 8));
     };
     return (after != prefixes.begin() && fits(*std::prev(after))) ||
            (after != prefixes.end() && fits(*after));

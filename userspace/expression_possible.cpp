@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "expression_bits.hpp"
+
 namespace sluice::language {
 namespace {
 
@@ -146,13 +148,7 @@ bool share_a_number(const Primitive& a, const Primitive& b) {
 }
 
 bool overlap(const Prefix& a, const Prefix& b) {
-  const unsigned bits = std::min(a.length, b.length);
-  for (unsigned bit = 0; bit < bits; bit += 8) {
-    const unsigned left = std::min(bits - bit, 8u);
-    const int wrong = a.address[bit / 8] ^ b.address[bit / 8];
-    if (wrong >> (8 - left) != 0) return false;
-  }
-  return true;
+  return begin_alike(a.address, b.address, std::min(a.length, b.length));
 }
 
 // Large sets are not looked through: what they share is not worth the time.

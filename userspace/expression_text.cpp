@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Primitives and what they see, in words.
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <optional>
 #include <string_view>
@@ -10,6 +9,8 @@
 #include <arpa/inet.h>
 
 #include <sluice/expression.hpp>
+
+#include "expression_bits.hpp"
 
 namespace sluice {
 namespace {
@@ -170,12 +171,7 @@ class View {
 
   [[nodiscard]] std::optional<std::uint32_t> load(std::size_t at,
                                                   std::size_t size) const {
-    if (packet_.size() < at + tags_ + size) return {};
-    std::uint32_t value = 0;
-    for (const std::byte byte : packet_.subspan(at + tags_, size)) {
-      value = value << 8 | std::to_integer<std::uint32_t>(byte);
-    }
-    return value;
+    return language::number_at(packet_, at + tags_, size);
   }
 
   [[nodiscard]] std::string number(std::size_t at, std::size_t size) const {
@@ -196,7 +192,7 @@ class View {
   }
 
   [[nodiscard]] std::string address(std::size_t at, std::size_t size) const {
-    std::array<std::uint8_t, 16> bytes{};
+    language::Address bytes{};
     if (packet_.size() < at + tags_ + size) return kEnds;
     for (std::size_t i = 0; i < size; ++i) {
       bytes[i] = std::to_integer<std::uint8_t>(packet_[at + tags_ + i]);

@@ -104,6 +104,16 @@ const std::string& Rules::source(std::uint32_t index) const {
   return list_->sources[index];
 }
 
+std::string Rules::place(std::size_t rule) const {
+  const Rule& at = list_->rules[rule];
+  return list_->place(at.source, at.line);
+}
+
+std::string Rules::List::place(std::uint32_t source, std::size_t line) const {
+  if (line == 0) return sources[source];
+  return sources[source] + " line " + std::to_string(line);
+}
+
 std::string Rules::text() const {
   std::string text;
   for (const auto& [name, set] : list_->sets) {
@@ -128,9 +138,9 @@ Rules::Decision Rules::decide(Bytes packet) const noexcept {
   return {std::nullopt, list_->default_action, Action::pass, false};
 }
 
-std::vector<std::size_t> Rules::noted(Bytes packet) const {
+std::vector<std::size_t> Rules::noted(Bytes packet,
+                                      const Decision& decision) const {
   std::vector<std::size_t> noted;
-  const Decision decision = decide(packet);
   if (decision.fragment) return noted;
   const std::size_t end = decision.rule.value_or(size());
   for (std::size_t i = 0; i < end; ++i) {

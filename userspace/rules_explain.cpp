@@ -87,11 +87,8 @@ Explanation explain(const Rules& rules, Bytes packet) {
 std::string Explanation::text(const Rules& rules) const {
   std::string text;
   for (const Step& step : steps) {
-    const Rule& rule = rules[step.rule];
-    text += rules.source(rule.source);
-    if (rule.line != 0) text += " line " + std::to_string(rule.line);
-    text += ": " + rule.text() + "\n  " + word_of(step.truth) + ": " +
-            step.reason + "\n";
+    text += rules.place(step.rule) + ": " + rules[step.rule].text() + "\n  " +
+            word_of(step.truth) + ": " + step.reason + "\n";
   }
   text += to_string(decision.action);
   if (decision.fragment) return text + ": a fragment\n";

@@ -18,6 +18,9 @@ struct Rules::List {
   bool fragments_pass = true;
   std::vector<std::string> sources;
   language::Sets sets;
+
+  /// A line of a source; 0: the source has no lines.
+  [[nodiscard]] std::string place(std::uint32_t source, std::size_t line) const;
 };
 
 namespace language {

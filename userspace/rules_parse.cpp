@@ -34,7 +34,8 @@ bool is_name(std::string_view word) {
          word.find_first_of("@:/%$\\") == std::string_view::npos;
 }
 
-constexpr const char* kNameIs = ": 1 to 63 letters, digits, dots and dashes";
+constexpr const char* kNameIs =
+    "1 to 63 letters, digits, dots, dashes and underscores";
 
 // Fills a list from texts.
 class Lists {
@@ -74,8 +75,6 @@ class Lists {
   Result<void> read_fragments(Text& text);
   Result<void> read_define(Text& text);
   Result<void> read_include(Text& text);
-  [[nodiscard]] std::string line_of(std::uint32_t source,
-                                    std::size_t number) const;
 
   Rules::List& list_;
   std::unordered_map<std::uint32_t, std::size_t> labels_;  // Rules, by id.
@@ -177,16 +176,15 @@ Result<void> Lists::read_label(Line& line, Rule& rule) {
   if (!line.peek().starts_with('@')) return {};
   const std::string_view label = line.peek().substr(1);
   if (!is_name(label)) {
-    return line.wrong(EINVAL, line.column(),
-                      quoted(line.peek()) +
-                          " is not a label: @ and 1 to 63 "
-                          "letters, digits, dots and dashes");
+    return line.wrong(
+        EINVAL, line.column(),
+        quoted(line.peek()) + " is not a label: @ and " + kNameIs);
   }
   const auto [other, fresh] =
       labels_.try_emplace(rule_id(label).value, list_.rules.size() - 1);
   if (!fresh) {
     const Rule& first = list_.rules[other->second];
-    const std::string place = line_of(first.source, first.line);
+    const std::string place = list_.place(first.source, first.line);
     if (first.label == label) {
       return line.wrong(
           EINVAL, line.column(),
@@ -200,10 +198,6 @@ Result<void> Lists::read_label(Line& line, Rule& rule) {
   rule.label = label;
   line.take();
   return {};
-}
-
-std::string Lists::line_of(std::uint32_t source, std::size_t number) const {
-  return list_.sources[source] + " line " + std::to_string(number);
 }
 
 Result<void> Lists::read_else(Line& line, Rule& rule) {
@@ -238,7 +232,7 @@ Result<void> Lists::read_default(Text& text) {
     return line.wrong(EINVAL, column,
                       "The default is already set in " + default_at_);
   }
-  default_at_ = line_of(text.source, line.number());
+  default_at_ = list_.place(text.source, line.number());
   list_.default_action = *action;
   return {};
 }
@@ -257,7 +251,7 @@ Result<void> Lists::read_fragments(Text& text) {
         EINVAL, column,
         "What happens to fragments is already said in " + fragments_at_);
   }
-  fragments_at_ = line_of(text.source, line.number());
+  fragments_at_ = list_.place(text.source, line.number());
   list_.fragments_pass = pass;
   return {};
 }
@@ -266,7 +260,7 @@ Result<void> Lists::read_define(Text& text) {
   Line& line = text.line;
   line.take();
   if (!is_name(line.peek())) {
-    return line.expected(std::string("the name of a set") + kNameIs);
+    return line.expected(std::string("the name of a set: ") + kNameIs);
   }
   const std::string name(line.peek());
   if (list_.sets.contains(name)) {

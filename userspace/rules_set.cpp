@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "expression_bits.hpp"
 #include "expression_words.hpp"
 #include "rules_list.hpp"
 
@@ -14,15 +15,8 @@ namespace {
 constexpr const char* kElement = "an address, a prefix, a port or a port range";
 
 bool contains(const Prefix& outer, const Prefix& inner) {
-  if (outer.length > inner.length) return false;
-  const std::size_t whole = outer.length / 8u;
-  if (!std::equal(outer.address.begin(), outer.address.begin() + whole,
-                  inner.address.begin())) {
-    return false;
-  }
-  const unsigned left = outer.length % 8u;
-  return left == 0 ||
-         (outer.address[whole] ^ inner.address[whole]) >> (8 - left) == 0;
+  return outer.length <= inner.length &&
+         begin_alike(outer.address, inner.address, outer.length);
 }
 
 // The prefix one bit shorter.

@@ -124,7 +124,7 @@ class Looking {
                   " behind it";
     }
     add(*everything_ + 1,
-        sentence + ": " + place_of(*everything_) + " takes every packet");
+        sentence + ": " + rules_.place(*everything_) + " takes every packet");
   }
 
   void tell(const Surprise& surprise, const char* sentence) {
@@ -137,13 +137,7 @@ class Looking {
   }
 
   void add(std::size_t rule, std::string sentence) {
-    found_.emplace(rule, Warning{place_of(rule), std::move(sentence)});
-  }
-
-  [[nodiscard]] std::string place_of(std::size_t rule) const {
-    const std::string& source = rules_.source(rules_[rule].source);
-    if (rules_[rule].line == 0) return source;
-    return source + " line " + std::to_string(rules_[rule].line);
+    found_.emplace(rule, Warning{rules_.place(rule), std::move(sentence)});
   }
 
   const Rules& rules_;

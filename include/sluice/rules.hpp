@@ -124,6 +124,8 @@ class Rules {
   [[nodiscard]] bool fragments_pass() const noexcept;
   /// The name of the text a rule is from, see Rule::source.
   [[nodiscard]] const std::string& source(std::uint32_t index) const;
+  /// Where a rule was read, "SOURCE line 3". REQUIRES: rule < size().
+  [[nodiscard]] std::string place(std::size_t rule) const;
 
   /// The list as parse() reads it back, sets first.
   [[nodiscard]] std::string text() const;
@@ -133,10 +135,10 @@ class Rules {
   [[nodiscard]] Decision decide(
       std::span<const std::byte> packet) const noexcept;
 
-  /// The mirror and count rules that match the packet before decide()'s, in
-  /// order.
+  /// The mirror and count rules that match the packet before the one that
+  /// decide() came to, in order.
   [[nodiscard]] std::vector<std::size_t> noted(
-      std::span<const std::byte> packet) const;
+      std::span<const std::byte> packet, const Decision& decision) const;
 
   /// What may surprise: rules that match nothing or are never asked, what VLAN
   /// tags, extension headers and ARP do to an expression.

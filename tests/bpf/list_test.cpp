@@ -94,7 +94,8 @@ TEST_F(ListTest, DecidesAndCountsAsTheReferenceDoes) {
       const auto decision = rules->decide(packet);
       if (decision.rule) ++expected[*decision.rule];
       fragments += decision.fragment;
-      for (const std::size_t rule : rules->noted(packet)) ++expected[rule];
+      for (const std::size_t rule : rules->noted(packet, decision))
+        ++expected[rule];
       pairs += rules->size();
     }
     const Counts counted = counts();

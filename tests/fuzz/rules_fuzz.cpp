@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data,
   const auto other = again->decide(packet);
   if (one.rule != other.rule || one.action != other.action) std::abort();
   if (one.fragment != other.fragment ||
-      rules->noted(packet) != again->noted(packet)) {
+      rules->noted(packet, one) != again->noted(packet, other)) {
     std::abort();
   }
   if (explain(*rules, packet).text(*rules).empty()) std::abort();

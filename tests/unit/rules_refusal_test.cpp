@@ -160,7 +160,7 @@ TEST(RulesRefusalTest, NamesWhatASetLacks) {
   expect_refused(
       {{"define",
         "file line 1 column 7: Expected the name of a set: 1 to 63 "
-        "letters, digits, dots and dashes at the end of the line"},
+        "letters, digits, dots, dashes and underscores at the end of the line"},
        {"define a { 1 }",
         "file line 1 column 10: Expected '=' after the name, found '{'"},
        {"define a = 1", "file line 1 column 12: Expected '{', found '1'"},
@@ -218,10 +218,10 @@ TEST(RulesRefusalTest, NamesWhatALineLacks) {
         "found 'now'"},
        {"steer @ udp",
         "file line 1 column 7: '@' is not a label: @ and 1 to 63 "
-        "letters, digits, dots and dashes"},
+        "letters, digits, dots, dashes and underscores"},
        {"steer @a/b udp",
         "file line 1 column 7: '@a/b' is not a label: @ and 1 to 63 "
-        "letters, digits, dots and dashes"},
+        "letters, digits, dots, dashes and underscores"},
        {"steer @a udp\n\ndrop @a tcp",
         "file line 3 column 6: The label '@a' is already that of file line 1"},
        {"default mirror",

@@ -122,10 +122,11 @@ TEST(RulesTest, CountAndMirrorGoOnToTheNextRule) {
   const auto packet =
       Frame().eth().ipv4("10.0.0.2", "10.0.0.1").udp(9, 53).bytes();
   EXPECT_EQ(rules.decide(packet).rule, 2u);
-  EXPECT_EQ(rules.noted(packet), (std::vector<std::size_t>{0, 1}));
+  EXPECT_EQ(rules.noted(packet, rules.decide(packet)),
+            (std::vector<std::size_t>{0, 1}));
   const auto arp = Frame().eth().arp(1, "10.0.0.2", "10.0.0.1").bytes();
   EXPECT_EQ(rules.decide(arp).rule, std::nullopt);
-  EXPECT_EQ(rules.noted(arp), std::vector<std::size_t>{3});
+  EXPECT_EQ(rules.noted(arp, rules.decide(arp)), std::vector<std::size_t>{3});
 }
 
 TEST(RulesTest, FragmentsPassUnlessTheyAreToMatch) {
@@ -140,7 +141,7 @@ TEST(RulesTest, FragmentsPassUnlessTheyAreToMatch) {
                          .bytes();
   EXPECT_TRUE(pass.decide(first).fragment);
   EXPECT_EQ(pass.decide(first).action, Action::pass);
-  EXPECT_TRUE(pass.noted(first).empty());
+  EXPECT_TRUE(pass.noted(first, pass.decide(first)).empty());
   EXPECT_FALSE(match.decide(first).fragment);
   EXPECT_EQ(match.decide(first).action, Action::drop);
 }

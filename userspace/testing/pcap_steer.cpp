@@ -45,7 +45,7 @@ bool PcapEngine::steered(std::size_t port, const Captured& captured,
   if (!options_.rules) return carry_out(Action::steer, port, captured);
   Counts& counts = inlet.counts;
   const Rules::Decision says = options_.rules->decide(captured.bytes);
-  for (const std::size_t rule : options_.rules->noted(captured.bytes)) {
+  for (const std::size_t rule : options_.rules->noted(captured.bytes, says)) {
     add(counts.rules[rule], captured.size);
   }
   add(says.fragment ? counts.fragments
