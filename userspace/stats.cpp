@@ -156,11 +156,9 @@ Stats Engine::stats() {
     }
   }
   for (const auto& port : ports_) {
-    PortStats each{port->options.name, port->device.name, {}, {}};
+    PortStats each{
+        port->options.name, port->device.name, {}, port->program->rules()};
     if (auto counts = port->program->counts()) each.verdicts = *counts;
-    for (const Rule& rule : port->program->rules().list()) {
-      each.rules.push_back(rule.text());
-    }
     stats.ports.push_back(std::move(each));
   }
   return stats;

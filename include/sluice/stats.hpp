@@ -50,7 +50,7 @@ struct PortStats {
   std::string port;
   std::string interface;
   std::optional<Counts> verdicts;  ///< Of the XDP program.
-  std::vector<std::string> rules;  ///< In the order of verdicts->rules.
+  Rules rules;                     ///< In the order of verdicts->rules.
 };
 
 /// A handler's own numbers, by name, summed over the cores.

@@ -110,6 +110,26 @@ TEST_F(RunTest, RulesOfTheCommandLineApply) {
   EXPECT_EQ(verdicts.at("passed").at("packets"), 1u);
 }
 
+TEST_F(RunTest, TheVerdictsToldAreThoseOfAllPackets) {
+  folder_.write("in.pcap", CaptureBytes::pcap(false)
+                               .record(kStart, 1, question(1))
+                               .record(kStart, 2, from_a().tcp(1, 9))
+                               .record(kStart, 3, question(2))
+                               .bytes);
+  const Words flags = {
+      "--handler", "drop",
+      "--rules",   folder_.write("list", "reflect udp\ndrop tcp\n"),
+      "--port",    "p=pcap:" + path("in.pcap")};
+  const Json told = run(flags).line("ended");
+  std::uint64_t all = 0;
+  for (const Json& each : told.at("ports").at(0).at("verdicts")) {
+    all += each.at("packets").get<std::uint64_t>();
+  }
+  EXPECT_EQ(all, 3u) << told;
+  EXPECT_THAT(run(flags, false).out,
+              HasSubstr("steered 0, passed 0, dropped 1, reflected 2, no"));
+}
+
 TEST_F(RunTest, TwoCapturesAreTheTwoSidesOfAWire) {
   folder_.write("a.pcap", CaptureBytes::pcap(false)
                               .record(kStart, 10, question(1))

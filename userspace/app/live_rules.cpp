@@ -6,16 +6,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <thread>
+
+#include "json.hpp"
 
 namespace sluice::app {
 namespace {
 
-using Json = nlohmann::json;
-
-// Of requests and answers. Both ends may be of different versions of Sluice.
-constexpr int kSchema = 1;
+// Of requests and answers, with counts as plain lists. Both ends may be of
+// different versions of Sluice.
+constexpr int kProtocol = 1;
 // A million rules take seconds.
 constexpr auto kPatience = std::chrono::seconds(120);
 
@@ -24,15 +24,11 @@ bool is(const Json& json, const char* field, const Json& value) {
   return json.is_object() && json.value(field, Json()) == value;
 }
 
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-Json of(const Count& count) {
+Json brief(const Count& count) {
   return Json::array({count.packets, count.bytes});
 }
 
-Json of(const RuleCount& count) {
+Json brief(const RuleCount& count) {
   return Json::array({count.packets, count.bytes, count.last_hit});
 }
 
@@ -42,10 +38,11 @@ RuleCount rule_count_of(const Json& json) {
   return {count_of(json), json.at(2)};
 }
 
-Json of(const VerdictCounts& counts) {
-  return Json::array({of(counts.passed), of(counts.dropped), of(counts.steered),
-                      of(counts.reflected), of(counts.passed_no_socket),
-                      of(counts.dropped_no_socket)});
+Json brief(const VerdictCounts& counts) {
+  return Json::array({brief(counts.passed), brief(counts.dropped),
+                      brief(counts.steered), brief(counts.reflected),
+                      brief(counts.passed_no_socket),
+                      brief(counts.dropped_no_socket)});
 }
 
 VerdictCounts verdicts_of(const Json& json) {
@@ -54,7 +51,7 @@ VerdictCounts verdicts_of(const Json& json) {
 }
 
 std::string refusal(const Error& error) {
-  return dumped({{"schema", kSchema},
+  return dumped({{"schema", kProtocol},
                  {"error",
                   {{"code", error.code},
                    {"call", error.call},
@@ -76,15 +73,15 @@ Result<LiveRules> list_in(const Program& program) {
 std::string list_of(const Program& program) {
   auto counts = program.counts();
   if (!counts) return refusal(counts.error());
-  Json json = {{"schema", kSchema},
+  Json json = {{"schema", kProtocol},
                {"version", program.version()},
                {"text", program.rules().text()},
-               {"verdicts", of(counts->verdicts)},
-               {"unmatched", of(counts->unmatched)},
-               {"fragments", of(counts->fragments)},
+               {"verdicts", brief(counts->verdicts)},
+               {"unmatched", brief(counts->unmatched)},
+               {"fragments", brief(counts->fragments)},
                {"rules", Json::array()}};
   for (const RuleCount& count : counts->rules) {
-    json["rules"].push_back(of(count));
+    json["rules"].push_back(brief(count));
   }
   return dumped(json);
 }
@@ -138,7 +135,7 @@ Result<Json> ask(const std::string& interface, const Json& request) {
   auto answer = Control::ask(interface, dumped(request), kPatience);
   if (!answer) return answer.error();
   Json json = Json::parse(*answer, nullptr, false);
-  if (!is(json, "schema", kSchema)) {
+  if (!is(json, "schema", kProtocol)) {
     return Error{EPROTO, "owner of", interface,
                  "It is of another version of Sluice: ask it with that one."};
   }
@@ -180,7 +177,7 @@ Result<T> by_owner_or_pins(const std::string& interface, const Asked& asked,
 }
 
 Json request_of(const char* what) {
-  return {{"request", what}, {"schema", kSchema}};
+  return {{"request", what}, {"schema", kProtocol}};
 }
 
 }  // namespace
@@ -254,7 +251,7 @@ std::optional<std::string> answer_rules(Engine& engine,
                                         const std::string& interface,
                                         std::string_view request) {
   const Json json = Json::parse(request, nullptr, false);
-  if (!is(json, "schema", kSchema)) return {};
+  if (!is(json, "schema", kProtocol)) return {};
   if (is(json, "request", "rules")) {
     return list_of(*engine.program(interface));
   }
@@ -266,7 +263,7 @@ std::optional<std::string> answer_rules(Engine& engine,
   }
   auto version = propose(engine, interface, json);
   if (!version) return refusal(version.error());
-  return dumped({{"schema", kSchema}, {"version", *version}});
+  return dumped({{"schema", kProtocol}, {"version", *version}});
 }
 
 }  // namespace sluice::app

@@ -34,9 +34,7 @@ int check(const RulesFlags& flags) {
   }
   if (error) return fail(*error, kFailed);
   for (const Warning& each : rules->warnings()) {
-    put(fmt::format("{}: warning: {}\n",
-                    each.place.empty() ? flags.file : each.place,
-                    each.sentence));
+    put(warning_line(flags.file, each));
   }
   put(fmt::format("{}: {} rules\n", flags.file, rules->size()));
   return kOk;
@@ -58,12 +56,11 @@ int show(const RulesFlags& flags, const std::string& interface) {
   return kOk;
 }
 
-int loaded(const RulesFlags& flags, const std::string& interface,
-           const Proposal& proposal) {
+int propose(const RulesFlags& flags, const std::string& interface,
+            const Proposal& proposal) {
   auto version = propose_rules(interface, proposal);
   if (!version) return fail(version.error(), kFailed);
-  put(flags.json ? loaded_json(interface, *version, proposal.rules)
-                 : loaded_text(interface, *version, proposal.rules));
+  put(loaded(interface, *version, proposal.rules, flags.json));
   return kOk;
 }
 
@@ -72,12 +69,11 @@ int load(const RulesFlags& flags, const std::string& interface) {
   if (!rules) return fail(rules.error(), kFailed);
   if (!flags.json) {
     for (const Warning& each : rules->warnings()) {
-      fmt::print(stderr, "{}: warning: {}\n",
-                 each.place.empty() ? flags.file : each.place, each.sentence);
+      fmt::print(stderr, "{}", warning_line(flags.file, each));
     }
   }
   const Proposal proposal{std::move(*rules), {}, flags.force};
-  if (flags.confirm.empty()) return loaded(flags, interface, proposal);
+  if (flags.confirm.empty()) return propose(flags, interface, proposal);
   auto patience = duration_of("--confirm", flags.confirm);
   if (!patience) return fail(patience.error(), kUsage);
   return load_unless_unconfirmed(interface, proposal, *patience, flags.json);
@@ -99,8 +95,7 @@ int edit(const RulesFlags& flags, const std::string& interface,
     const Proposal proposal{std::move(*rules), live->version, flags.force};
     auto version = propose_rules(interface, proposal);
     if (version) {
-      put(flags.json ? loaded_json(interface, *version, proposal.rules)
-                     : loaded_text(interface, *version, proposal.rules));
+      put(loaded(interface, *version, proposal.rules, flags.json));
       return kOk;
     }
     if (version.error().code != EAGAIN || attempt == kTries) {
@@ -266,7 +261,7 @@ int run_rules_command(const CLI::App& app, const RulesFlags& flags) {
   if (name == "save") return save(flags, *interface);
   if (name == "diff") return diff(flags, *interface);
   if (name == "flush") {
-    return loaded(flags, *interface, {Rules(), {}, flags.force});
+    return propose(flags, *interface, {Rules(), {}, flags.force});
   }
   return edit(flags, *interface, [&](const Rules& rules) {
     return without_rule(rules, flags.name);

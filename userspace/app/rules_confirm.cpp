@@ -45,8 +45,7 @@ int load_unless_unconfirmed(const std::string& interface,
                             const Proposal& proposal, Duration patience,
                             bool json) {
   const auto tell = [&](std::uint64_t number, const Rules& rules) {
-    put(json ? loaded_json(interface, number, rules)
-             : loaded_text(interface, number, rules));
+    put(loaded(interface, number, rules, json));
   };
   // First: whatever comes from here on is told, and the list goes back.
   const StopSignals signals(StopSignals::Hangup::is_told);

@@ -29,8 +29,9 @@ std::vector<std::string> RulesFile::reload(Engine& engine) {
   }
   rules_ = std::move(*rules);
   for (const PortOptions& port : engine.options().ports) {
-    std::string line = loaded_text(
-        port.interface, engine.program(port.interface)->version(), rules_);
+    std::string line =
+        loaded(port.interface, engine.program(port.interface)->version(),
+               rules_, false);
     line.pop_back();
     news.push_back(std::move(line));
   }

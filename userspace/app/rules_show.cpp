@@ -3,35 +3,12 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <sluice/rules_edit.hpp>
+
+#include "json.hpp"
 
 namespace sluice::app {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-constexpr int kSchema = 1;  // Grows when a field changes its meaning or goes.
-
-Json line(const char* type) { return {{"type", type}, {"schema", kSchema}}; }
-
-// Labels may be of any bytes; JSON is UTF-8.
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-Json of(const Count& count) {
-  return {{"packets", count.packets}, {"bytes", count.bytes}};
-}
-
-Json of(const VerdictCounts& counts) {
-  return {{"passed", of(counts.passed)},
-          {"dropped", of(counts.dropped)},
-          {"steered", of(counts.steered)},
-          {"reflected", of(counts.reflected)},
-          {"passed_no_socket", of(counts.passed_no_socket)},
-          {"dropped_no_socket", of(counts.dropped_no_socket)}};
-}
 
 const char* fragments_of(const Rules& rules) {
   return rules.fragments_pass() ? "pass" : "match";
@@ -115,16 +92,8 @@ std::string attached_json(const LiveRules& live) {
   json["pid"] = nullptr;
   json["interface"] = live.interface;
   json["version"] = live.version;
-  Json port = {{"port", live.interface},
-               {"interface", live.interface},
-               {"verdicts", of(live.counts.verdicts)},
-               {"rules", Json::array()}};
-  for (std::size_t i = 0; i < live.rules.size(); ++i) {
-    Json rule = {{"rule", live.rules[i].text()}};
-    rule.update(of(live.counts.rules[i]));
-    port["rules"].push_back(std::move(rule));
-  }
-  json["ports"] = Json::array({std::move(port)});
+  json["ports"] = Json::array(
+      {of(PortStats{live.interface, live.interface, live.counts, live.rules})});
   return dumped(json);
 }
 
@@ -153,19 +122,23 @@ std::string diff_json(const std::string& interface, const std::string& file,
   return dumped(json);
 }
 
-std::string loaded_text(const std::string& interface, std::uint64_t version,
-                        const Rules& rules) {
-  return fmt::format("{}: list {} is in force, {} rules\n", interface, version,
-                     rules.size());
-}
-
-std::string loaded_json(const std::string& interface, std::uint64_t version,
-                        const Rules& rules) {
+std::string loaded(const std::string& interface, std::uint64_t version,
+                   const Rules& rules, bool as_json) {
+  if (!as_json) {
+    return fmt::format("{}: list {} is in force, {} rules\n", interface,
+                       version, rules.size());
+  }
   Json json = line("rules_loaded");
   json["interface"] = interface;
   json["version"] = version;
   json["rules"] = rules.size();
   return dumped(json);
+}
+
+std::string warning_line(const std::string& file, const Warning& warning) {
+  return fmt::format("{}: warning: {}\n",
+                     warning.place.empty() ? file : warning.place,
+                     warning.sentence);
 }
 
 std::string explanation_json(std::uint64_t number, const Rules& rules,

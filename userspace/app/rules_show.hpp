@@ -28,12 +28,13 @@ namespace sluice::app {
                                     const std::vector<std::string>& lines);
 
 /// What came of a change: "eth0: list 4 is in force, 12 rules".
-[[nodiscard]] std::string loaded_text(const std::string& interface,
-                                      std::uint64_t version,
-                                      const Rules& rules);
-[[nodiscard]] std::string loaded_json(const std::string& interface,
-                                      std::uint64_t version,
-                                      const Rules& rules);
+[[nodiscard]] std::string loaded(const std::string& interface,
+                                 std::uint64_t version, const Rules& rules,
+                                 bool as_json);
+
+/// One of Rules::warnings(), a line.
+[[nodiscard]] std::string warning_line(const std::string& file,
+                                       const Warning& warning);
 
 /// Why a list does what it does with one packet, the `number`-th.
 [[nodiscard]] std::string explanation_json(std::uint64_t number,

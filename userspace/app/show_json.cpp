@@ -3,16 +3,14 @@
 
 #include <unistd.h>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "json.hpp"
 #include "show.hpp"
 
 namespace sluice::app {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr int kSchema = 1;  // Grows when a field changes its meaning or goes.
+using app::of;
 
 Json of(const std::vector<Refused>& refused) {
   Json list = Json::array();
@@ -31,10 +29,6 @@ Json of(const Ledger& ledger) {
           {"receiving", ledger.receiving},
           {"transmitting", ledger.transmitting},
           {"astray", ledger.astray}};
-}
-
-Json of(const Count& count) {
-  return {{"packets", count.packets}, {"bytes", count.bytes}};
 }
 
 Json of(const QueueStats& queue) {
@@ -68,29 +62,6 @@ Json of(const CoreStats& core) {
           {"turns", core.turns},      {"sleeps", core.sleeps},
           {"busy_ns", core.busy_ns},  {"elapsed_ns", core.elapsed_ns},
           {"ledger", of(core.ledger)}};
-}
-
-Json of(const PortStats& port) {
-  Json json = {{"port", port.port}, {"interface", port.interface}};
-  if (!port.verdicts) return json;
-  const VerdictCounts& verdicts = port.verdicts->verdicts;
-  json["verdicts"] = {{"steered", of(verdicts.steered)},
-                      {"passed", of(verdicts.passed)},
-                      {"dropped", of(verdicts.dropped)},
-                      {"passed_no_socket", of(verdicts.passed_no_socket)},
-                      {"dropped_no_socket", of(verdicts.dropped_no_socket)}};
-  if (const auto& bypass = port.verdicts->bypass) {
-    json["bypass"] = of(bypass->total);
-    json["bypass"]["flows"] = bypass->inserted;
-    json["bypass"]["evicted"] = bypass->evicted;
-  }
-  json["rules"] = Json::array();
-  for (std::size_t i = 0; i < port.rules.size(); ++i) {
-    Json rule = {{"rule", port.rules[i]}};
-    rule.update(of(port.verdicts->rules[i]));
-    json["rules"].push_back(std::move(rule));
-  }
-  return json;
 }
 
 template <class T>
@@ -146,9 +117,7 @@ Json of(const Granted& granted) {
   return {{"queues", std::move(queues)}, {"coverage", std::move(coverage)}};
 }
 
-Json line(const char* type) { return {{"type", type}, {"schema", kSchema}}; }
-
-void put_line(const Json& json) { put(json.dump() + "\n"); }
+void put_line(const Json& json) { put(dumped(json)); }
 
 class JsonShow : public Show {
  public:
@@ -208,7 +177,7 @@ std::string status_json(const Engine& engine, const Stats& stats) {
   json["pid"] = ::getpid();
   json["granted"] = of(Granted(engine));
   json.update(of(stats));
-  return json.dump() + "\n";
+  return dumped(json);
 }
 
 std::string status_text(const std::string& text) {

@@ -189,9 +189,10 @@ class TextShow : public Show {
     if (!port.verdicts) return;
     const VerdictCounts& verdicts = port.verdicts->verdicts;
     put(fmt::format(
-        "total {}: steered {}, passed {}, dropped {}, no socket {}\n",
+        "total {}: steered {}, passed {}, dropped {}, reflected {}, no socket "
+        "{}\n",
         port.port, verdicts.steered.packets, verdicts.passed.packets,
-        verdicts.dropped.packets,
+        verdicts.dropped.packets, verdicts.reflected.packets,
         verdicts.passed_no_socket.packets +
             verdicts.dropped_no_socket.packets));
     if (const auto& bypass = port.verdicts->bypass) {
@@ -201,7 +202,7 @@ class TextShow : public Show {
           bypass->evicted));
     }
     for (std::size_t i = 0; i < port.rules.size(); ++i) {
-      put(fmt::format("rule {}: {} packets {} bytes\n", port.rules[i],
+      put(fmt::format("rule {}: {} packets {} bytes\n", port.rules[i].text(),
                       port.verdicts->rules[i].packets,
                       port.verdicts->rules[i].bytes));
     }

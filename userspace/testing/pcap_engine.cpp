@@ -306,10 +306,7 @@ Stats PcapEngine::stats() const {
                                inlets_[i]->bypass->inserted(),
                                inlets_[i]->bypass->evicted()};
     }
-    if (!options_.rules) continue;
-    for (const Rule& rule : options_.rules->list()) {
-      port.rules.push_back(rule.text());
-    }
+    if (options_.rules) port.rules = *options_.rules;
   }
   return stats;
 }
