@@ -250,6 +250,12 @@ Result<void> VethLab::make_pair(const VethOptions& options, std::size_t pair) {
                         "neigh replace " + peer.ipv6 + known);
     if (!made) return made;
   }
+  // The first side came up without a carrier: until the kernel has noticed the
+  // second, the first one's queueing discipline drops what it is given.
+  if (!wait_for_link(Side::a, true, pair)) {
+    return Error{ETIMEDOUT, "veth lab", end(Side::a, pair).interface,
+                 "It got no carrier."};
+  }
   return {};
 }
 
