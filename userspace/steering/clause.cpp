@@ -172,42 +172,34 @@ ClauseCompiler::Answers ClauseCompiler::answer(const Expression& expression,
     case Expression::Kind::conjunction:
       return conjunction(expression.operands, yes_only);
     case Expression::Kind::disjunction:
-      return disjunction(expression.operands);
+      return joined(expression.operands, &Answers::yes, &Answers::no);
   }
   return {};
 }
 
-// True where all are. False where one is, and those before it had an answer:
-// had one of them been false, the whole were false, too.
 ClauseCompiler::Answers ClauseCompiler::conjunction(
     std::span<const Expression> operands, bool yes_only) {
-  Answers all = answer(operands[0], yes_only);
+  if (!yes_only) return joined(operands, &Answers::no, &Answers::yes);
+  Answers all = answer(operands[0], true);
   for (const Expression& operand : operands.subspan(1)) {
-    Answers next = answer(operand, yes_only);
-    if (yes_only) {
-      all.yes = both(all.yes, next.yes);
-      continue;
-    }
-    unite(all.no, both(all.seen, next.no));
-    // Seen: decided by the first, or both.
-    Clauses seen = all.no;
-    all.yes = both(all.yes, next.yes);
-    unite(seen, all.yes);
-    all.seen = std::move(seen);
+    all.yes = both(all.yes, answer(operand, true).yes);
   }
   return all;
 }
 
-ClauseCompiler::Answers ClauseCompiler::disjunction(
-    std::span<const Expression> operands) {
+// An operand with the answer `ends` gives it to the whole, if those before it
+// had an answer: had one of them been that, it would have ended there. Where
+// all have the answer `goes_on`, the whole has it.
+ClauseCompiler::Answers ClauseCompiler::joined(
+    std::span<const Expression> operands, Clauses Answers::* ends,
+    Clauses Answers::* goes_on) {
   Answers all = answer(operands[0], false);
   for (const Expression& operand : operands.subspan(1)) {
-    Answers next = answer(operand, false);
-    unite(all.yes, both(all.seen, next.yes));
-    Clauses seen = all.yes;
-    all.no = both(all.no, next.no);
-    unite(seen, all.no);
-    all.seen = std::move(seen);
+    const Answers next = answer(operand, false);
+    unite(all.*ends, both(all.seen, next.*ends));
+    all.*goes_on = both(all.*goes_on, next.*goes_on);
+    all.seen = all.*ends;
+    unite(all.seen, all.*goes_on);
   }
   return all;
 }

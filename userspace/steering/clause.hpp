@@ -103,7 +103,8 @@ class ClauseCompiler {
   Part keep(const PrimitivePart& part);
   Clause clause_of(const Primitive& primitive, const Part& part);
   Answers conjunction(std::span<const Expression> operands, bool yes_only);
-  Answers disjunction(std::span<const Expression> operands);
+  Answers joined(std::span<const Expression> operands, Clauses Answers::* ends,
+                 Clauses Answers::* goes_on);
   const Parts& parts_of(const Primitive& primitive);
   Clauses both(const Clauses& a, const Clauses& b);
   void unite(Clauses& all, Clauses more);
