@@ -35,8 +35,7 @@ static __always_inline void count_flow(__u32 active, __u32 line, __u64 bytes) {
   entry->slot_or_last = (__u32)(bpf_ktime_get_coarse_ns() >> 24);
 }
 
-/* --- Rules that go on to the next ------------------------------------------
- */
+/* --- Rules that go on to the next ----------------------------------------- */
 
 static __always_inline void mirror_packet(struct xdp_md* xdp, __u32 rule,
                                           __u32 size) {
@@ -104,8 +103,7 @@ static __always_inline void note(struct xdp_md* xdp, struct lookup* lookup) {
   }
 }
 
-/* --- Reflection ------------------------------------------------------------
- */
+/* --- Reflection ----------------------------------------------------------- */
 
 /* Swaps two fields of `size` bytes, one behind the other. */
 static __always_inline void swap(struct xdp_md* xdp, __u32 at, __u8* both,
@@ -132,8 +130,7 @@ __noinline int turn_round(struct xdp_md* xdp, struct facts* facts) {
   return 0;
 }
 
-/* --- Metadata --------------------------------------------------------------
- */
+/* --- Metadata ------------------------------------------------------------- */
 
 static __always_inline __u32 label_of(__u32 active, __u32 rule) {
   const struct sluice_hot* list = hot_list(active);
@@ -168,13 +165,11 @@ static __always_inline void take_metadata(struct xdp_md* xdp) {
   bpf_xdp_adjust_meta(xdp, (int)sizeof(struct sluice_metadata));
 }
 
-/* --- The verdict -----------------------------------------------------------
- */
+/* --- The verdict ---------------------------------------------------------- */
 
 /* To the socket of the queue. The redirect tells whether there was one by what
-   it returns, so no look-up before it can be out of date. Global: its variables
-   in the caller's frame are more than the verifier puts up with where the
-   loader lacks CAP_PERFMON. */
+   it returns, so no look-up before it can be out of date. Global, so that the
+   verifier looks at it once, and not for each way to it. */
 __noinline int steer(struct xdp_md* xdp, struct lookup* lookup,
                      __u32 decision) {
   if (!lookup) return XDP_PASS;

@@ -34,13 +34,6 @@ static __always_inline int bypass_key(const struct facts* facts,
   return 1;
 }
 
-static __always_inline int same_flow(const struct sluice_bypass_key* a,
-                                     const struct sluice_bypass_key* b) {
-  return ((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) |
-          (a->word[2] ^ b->word[2]) | (a->word[3] ^ b->word[3]) |
-          (a->word[4] ^ b->word[4])) == 0;
-}
-
 /* The entry's decision, if it is the flow's and has time left. Counting is also
    what keeps the loads in order, on every processor: atomic operations that
    return something do. An entry whose state is the same before and behind them
@@ -54,10 +47,10 @@ __noinline __u32 ask_bypassed(const struct sluice_bypass_key* key, __u32 line,
   const __u64 now = bpf_ktime_get_coarse_ns() >> SLUICE_BYPASS_UNIT;
   if (state & SLUICE_BYPASS_BUSY) return SLUICE_NO_BYPASS;
   if (state >> SLUICE_BYPASS_UNTIL <= now) return SLUICE_NO_BYPASS;
-  if (!same_flow(&entry->key, key)) return SLUICE_NO_BYPASS;
+  if (!same_key(&entry->key, key)) return SLUICE_NO_BYPASS;
   __u64 fence = __sync_fetch_and_add(&entry->packets, 1);
   asm volatile("" : "+r"(fence)); /* Or clang drops what it returned. */
-  const int same = same_flow(&entry->key, key);
+  const int same = same_key(&entry->key, key);
   fence = __sync_fetch_and_add(&entry->bytes, bytes);
   asm volatile("" : "+r"(fence));
   if (!same || *(volatile __u64*)&entry->state != state) {

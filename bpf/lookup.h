@@ -29,27 +29,31 @@ struct lookup {
   __u64 bytes; /* Of the packet. */
 };
 
-/* --- Exact tables ----------------------------------------------------------
- */
+/* Keeps a decision, if its rule is the first match so far. `flow` is the line
+   of the entry that counts, or 0: `slot` does. */
+static __always_inline void keep_first(struct lookup* lookup, __u32 decision,
+                                       __u32 slot, __u32 flow) {
+  if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
+    lookup->best = decision;
+    lookup->slot = slot;
+    lookup->flow = flow;
+  }
+}
 
-static __always_inline int has_key(const struct sluice_entry* entry,
-                                   const struct sluice_key* key) {
-  const __u64* a = (const void*)&entry->key;
-  const __u64* b = (const void*)key;
+/* --- Exact tables --------------------------------------------------------- */
+
+/* Whether two keys of five words are the same. */
+static __always_inline int same_key(const void* left, const void* right) {
+  const __u64* a = left;
+  const __u64* b = right;
   return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) |
            (a[4] ^ b[4]));
 }
 
-/* Keeps what an entry says, if its rule is the first match so far. */
 static __always_inline void take_entry(struct lookup* lookup,
                                        const struct sluice_entry* entry,
                                        __u32 at, __u32 flows) {
-  const __u32 decision = entry->decision;
-  if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
-    lookup->best = decision;
-    lookup->flow = flows ? at : 0;
-    lookup->slot = entry->slot_or_last;
-  }
+  keep_first(lookup, entry->decision, entry->slot_or_last, flows ? at : 0);
 }
 
 /* Says whether the search is at its end: the key, or an empty entry. */
@@ -58,20 +62,20 @@ __noinline int ask_entry(struct lookup* lookup, const struct sluice_key* key,
   if (!lookup || !key) return 1;
   const struct sluice_entry* entry = writable_line_at(lookup->active, at);
   if (!entry) return 1;
-  if (!has_key(entry, key)) return entry->decision == SLUICE_EMPTY;
+  if (!same_key(&entry->key, key)) return entry->decision == SLUICE_EMPTY;
   take_entry(lookup, entry, at, flows);
   return 1;
 }
 
-static __always_inline int ask_table_inline(struct lookup* lookup,
-                                            __u32 number) {
+static __always_inline void ask_table_inline(struct lookup* lookup,
+                                             __u32 number) {
   const __u32 active = lookup->active;
   const struct sluice_hot* list = hot_list(active);
   void* image = image_of(active);
-  if (!image) return 0;
+  if (!image) return;
   const struct sluice_table* table =
       line_in(image, active, list->tables + number);
-  if (!table) return 0;
+  if (!table) return;
   struct sluice_key key;
   __u64* to = (void*)&key;
   const __u64* from = (const void*)&lookup->facts.key;
@@ -86,20 +90,20 @@ static __always_inline int ask_table_inline(struct lookup* lookup,
   const __u32 flows = table->flows;
   /* Most keys are where their hash says. */
   const struct sluice_entry* entry = bpf_map_lookup_elem(image, &at);
-  if (!entry) return 0;
-  if (has_key(entry, &key)) {
+  if (!entry) return;
+  if (same_key(&entry->key, &key)) {
     take_entry(lookup, entry, at, flows);
-    return 0;
+    return;
   }
-  if (entry->decision == SLUICE_EMPTY) return 0;
+  if (entry->decision == SLUICE_EMPTY) return;
   for (__u32 i = 1; i < SLUICE_PROBES; ++i) {
-    if (ask_entry(lookup, &key, at + i, flows)) return 0;
+    if (ask_entry(lookup, &key, at + i, flows)) return;
   }
-  return 0;
 }
 
 __noinline int ask_table(struct lookup* lookup, __u32 number) {
-  return lookup ? ask_table_inline(lookup, number) : 0;
+  if (lookup) ask_table_inline(lookup, number);
+  return 0;
 }
 
 /* Mostly one table is in question, and asked without a call. */
@@ -114,8 +118,7 @@ static __always_inline void ask_tables(struct lookup* lookup) {
   }
 }
 
-/* --- Bit vectors -----------------------------------------------------------
- */
+/* --- Bit vectors ---------------------------------------------------------- */
 
 #define SLUICE_RECORDS (1 + SLUICE_FIELDS)
 
@@ -128,12 +131,8 @@ static __always_inline void take_first(struct lookup* lookup, __u32 bank,
   const struct sluice_decision* found =
       line_at(lookup->active, list->clauses + clause / 8);
   if (!found) return;
-  const __u32 decision = found[clause & 7].decision;
-  if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
-    lookup->best = decision;
-    lookup->slot = found[clause & 7].slot;
-    lookup->flow = 0;
-  }
+  found += clause & 7;
+  keep_first(lookup, found->decision, found->slot, 0);
 }
 
 /* In which words of a bank all fields allow something; and which words of each
@@ -205,8 +204,7 @@ __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
   return 0;
 }
 
-/* --- All of it -------------------------------------------------------------
- */
+/* --- All of it ------------------------------------------------------------ */
 
 /* The class of each field that some rule asks for. */
 static __always_inline void find_records(struct lookup* lookup,
@@ -256,12 +254,8 @@ static __always_inline void ask_short(struct lookup* lookup,
   const struct sluice_decision* found =
       (const void*)&list
           ->lines[(list->clauses + clause / 8) % SLUICE_HOT_LINES];
-  const __u32 decision = found[clause & 7].decision;
-  if ((decision & SLUICE_RULE_MASK) < (lookup->best & SLUICE_RULE_MASK)) {
-    lookup->best = decision;
-    lookup->slot = found[clause & 7].slot;
-    lookup->flow = 0;
-  }
+  found += clause & 7;
+  keep_first(lookup, found->decision, found->slot, 0);
 }
 
 /* REQUIRES: lookup->facts and lookup->active are set, the rest is zero. */
