@@ -154,13 +154,18 @@ static __noinline int is_fragment6(struct xdp_md* xdp, __u32 next, __u32 at) {
 /* --- Packets that are copied first ---------------------------------------- */
 
 /* Copies the first of `left` bytes that are at `at`, as many as `most`; says
-   how many. The barrier keeps the verifier's view of the number. */
+   how many. Counted from 0 and not merged by the compiler, so that the verifier
+   of every kernel sees a number from 1 to `most`: before Linux 6.8 it learns
+   nothing from a comparison with 0. */
 static __always_inline __u32 copy(struct xdp_md* xdp, __u32 at, __u32 left,
                                   __u8* to, __u32 most) {
-  if (left > most) left = most;
-  asm volatile("" : "+r"(left));
-  if (left == 0 || left > most) return 0;
-  return bpf_xdp_load_bytes(xdp, at, to, left) == 0 ? left : 0;
+  if (left == 0) return 0;
+  __u32 last = left - 1;
+  asm volatile("" : "+r"(last));
+  if (last > most - 1) last = most - 1;
+  asm volatile("" : "+r"(last));
+  const __u32 size = last + 1;
+  return bpf_xdp_load_bytes(xdp, at, to, size) == 0 ? size : 0;
 }
 
 static __always_inline __u32 ip6_level(__u32 size) {
