@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <set>
 #include <sluice/cpu.hpp>
-#include <thread>
 
 #include "engine_state.hpp"
 
@@ -34,18 +33,6 @@ Result<void> check(const EngineOptions& options) {
   }
   return check_sizes(options.ring_size, options.frame_size,
                      options.poller.batch);
-}
-
-// Whoever works on the pins does so for a moment: a run has its claim first.
-Result<std::optional<Program>> open_pinned_patiently(int ifindex) {
-  const Time deadline = monotonic_now() + std::chrono::seconds(10);
-  while (true) {
-    auto pinned = Program::open_pinned(ifindex);
-    if (pinned || pinned.error().code != EBUSY || monotonic_now() > deadline) {
-      return pinned;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
 }
 
 }  // namespace
@@ -116,7 +103,7 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
   if (!claim) return claim.error();
   port->claim = std::move(*claim);
 
-  auto pinned = open_pinned_patiently(port->device.index);
+  auto pinned = Program::open_pinned(port->device.index, Program::kPatience);
   if (!pinned) return pinned.error();
   const bool keeps = *pinned && options_.keep_attached;
   const Rules& rules = keeps ? (*pinned)->rules() : options_.rules;

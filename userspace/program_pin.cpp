@@ -152,6 +152,19 @@ Result<Fd> made(const std::string& path) {
   return busy(path);
 }
 
+// Until nobody else is busy with the pins, or for as long as `patience`.
+template <class Attempt>
+auto patiently(Duration patience, const Attempt& attempt) {
+  const Time deadline = monotonic_now() + patience;
+  while (true) {
+    auto done = attempt();
+    if (done || done.error().code != EBUSY || monotonic_now() >= deadline) {
+      return done;
+    }
+    ::usleep(10'000);
+  }
+}
+
 Result<void> check_version(const sluice_identity& identity,
                            const std::string& path) {
   if (identity.abi_version == SLUICE_ABI_VERSION) return {};
@@ -180,7 +193,7 @@ std::vector<int> pinned_interfaces() {
   return indices;
 }
 
-Result<std::optional<Program>> Program::open_pinned(int ifindex) {
+Result<std::optional<Program>> Program::open_pinned_once(int ifindex) {
   auto found = folder_on(ifindex);
   if (!found) return std::optional<Program>{};
   auto state = std::make_unique<State>();
@@ -212,7 +225,7 @@ Result<std::optional<Program>> Program::open_pinned(int ifindex) {
   return std::optional<Program>(Program(std::move(state)));
 }
 
-Result<bool> Program::detach_pinned(int ifindex) {
+Result<bool> Program::detach_pinned_once(int ifindex) {
   const auto found = folder_on(ifindex);
   if (!found) return false;
   const Fd lock = locked(found->path);
@@ -223,6 +236,15 @@ Result<bool> Program::detach_pinned(int ifindex) {
   }
   remove_folder(found->path);
   return true;
+}
+
+Result<std::optional<Program>> Program::open_pinned(int ifindex,
+                                                    Duration patience) {
+  return patiently(patience, [=] { return open_pinned_once(ifindex); });
+}
+
+Result<bool> Program::detach_pinned(int ifindex, Duration patience) {
+  return patiently(patience, [=] { return detach_pinned_once(ifindex); });
 }
 
 Result<void> Program::pin() {

@@ -12,6 +12,7 @@
 
 #include <sluice/abi.h>
 #include <sluice/bypass.hpp>
+#include <sluice/clock.hpp>
 #include <sluice/result.hpp>
 #include <sluice/rules.hpp>
 
@@ -129,14 +130,19 @@ class Program {
   /// Detaches, if attached and not pinned, and unloads.
   ~Program();
 
+  /// For what works on pins for a moment, as all do but a run.
+  static constexpr Duration kPatience = std::chrono::seconds(10);
   /// The pinned program of an interface, or none. As long as the object lives
-  /// it is this process's alone. Errors: EBUSY, another process has it; EPROTO,
-  /// it is of another version of Sluice, which the advice names. Needs
-  /// CAP_SYS_ADMIN. System calls: bpf(BPF_OBJ_GET), flock(2).
-  [[nodiscard]] static Result<std::optional<Program>> open_pinned(int ifindex);
+  /// it is this process's alone. Errors: EBUSY, another process has it, and has
+  /// not let go within `patience`; EPROTO, it is of another version of Sluice,
+  /// which the advice names. Needs CAP_SYS_ADMIN. System calls:
+  /// bpf(BPF_OBJ_GET), flock(2).
+  [[nodiscard]] static Result<std::optional<Program>> open_pinned(
+      int ifindex, Duration patience = {});
   /// Takes the pinned program off an interface, and its pins away, of whatever
   /// version it is. False: there is none. Errors: EBUSY, as above.
-  [[nodiscard]] static Result<bool> detach_pinned(int ifindex);
+  [[nodiscard]] static Result<bool> detach_pinned(int ifindex,
+                                                  Duration patience = {});
 
   /// Attaches to an interface by a link of this process. Never replaces what is
   /// there: EBUSY then names it, half a second later where its owner is gone.
@@ -198,6 +204,8 @@ class Program {
  private:
   struct State;
   explicit Program(std::unique_ptr<State> state) noexcept;
+  static Result<std::optional<Program>> open_pinned_once(int ifindex);
+  static Result<bool> detach_pinned_once(int ifindex);
   void unpin() noexcept;
   std::unique_ptr<State> state_;
 };

@@ -10,7 +10,6 @@
 #include <sluice/netdev.hpp>
 #include <sluice/packet.hpp>
 #include <sluice/program.hpp>
-#include <thread>
 
 #include "live_rules.hpp"
 #include "run.hpp"
@@ -85,16 +84,9 @@ Result<void> detach(const std::string& interface) {
   if (!device) return device.error();
   auto claim = Control::claim(interface);
   if (!claim) return claim.error();
-  const Time deadline = monotonic_now() + std::chrono::seconds(10);
-  while (true) {
-    auto gone = Program::detach_pinned(device->index);
-    if (gone && *gone) return {};
-    if (gone) break;
-    if (gone.error().code != EBUSY || monotonic_now() > deadline) {
-      return gone.error();
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  auto gone = Program::detach_pinned(device->index, Program::kPatience);
+  if (!gone) return gone.error();
+  if (*gone) return {};
   if (auto bpffs = check_bpffs(); !bpffs) return bpffs.error();
   return Error{ENOENT, "detach", interface, "Sluice is not attached there."};
 }

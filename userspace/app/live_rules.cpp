@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <thread>
 
 #include "json.hpp"
 
@@ -154,11 +153,11 @@ Error nobody(const std::string& interface) {
 }
 
 // The interface's list, by whoever has it: `asked` its owner, or `opened` its
-// pins. Between the two it may change hands, and others may be at the pins.
+// pins. Between the two it may change hands, so both are asked in turn.
 template <class T, class Asked, class Opened>
 Result<T> by_owner_or_pins(const std::string& interface, const Asked& asked,
                            const Opened& opened) {
-  const Time deadline = monotonic_now() + std::chrono::seconds(10);
+  const Time deadline = monotonic_now() + Program::kPatience;
   while (true) {
     Result<T> done = asked();
     const int error = done ? 0 : done.error().code;
@@ -167,12 +166,12 @@ Result<T> by_owner_or_pins(const std::string& interface, const Asked& asked,
     if (error == EACCES && Control::owner(interface)) return done;
     auto device = Netdev::read(interface);
     if (!device) return device.error();
-    auto pinned = Program::open_pinned(device->index);
+    auto pinned =
+        Program::open_pinned(device->index, std::chrono::milliseconds(100));
     if (pinned) return *pinned ? opened(**pinned) : nobody(interface);
     if (pinned.error().code != EBUSY || monotonic_now() > deadline) {
       return pinned.error();
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
 
