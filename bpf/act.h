@@ -41,7 +41,7 @@ static __always_inline void mirror_packet(struct xdp_md* xdp, __u32 rule,
                                           __u32 size) {
   struct sluice_mirrored* to = bpf_ringbuf_reserve(&mirror, sizeof *to, 0);
   if (!to) {
-    __sync_fetch_and_add(&mirrors_lost, 1);
+    __sync_fetch_and_add(&direct.mirrors_lost, 1);
     return;
   }
   to->time = bpf_ktime_get_ns();
@@ -132,6 +132,7 @@ __noinline int turn_round(struct xdp_md* xdp, struct facts* facts) {
 
 /* --- Metadata ------------------------------------------------------------- */
 
+#ifndef SLUICE_NO_METADATA
 static __always_inline __u32 label_of(__u32 active, __u32 rule) {
   const struct sluice_hot* list = hot_list(active);
   if (!list->labels || rule == SLUICE_RULE_MASK) return 0;
@@ -149,12 +150,16 @@ __noinline int put_metadata(struct xdp_md* xdp, struct lookup* lookup,
   struct sluice_metadata* metadata = (void*)(long)xdp->data_meta;
   if ((void*)(metadata + 1) > (void*)(long)xdp->data) return 0;
   const struct sluice_hot* list = hot_list(lookup->active);
-  const int timed = list->timestamps != 0;
   metadata->magic = SLUICE_METADATA_MAGIC;
   metadata->rule = decision & SLUICE_RULE_MASK;
   metadata->version = list->version;
-  metadata->time = timed ? bpf_ktime_get_ns() : 0;
-  metadata->clock = timed ? SLUICE_CLOCK_MONOTONIC : SLUICE_CLOCK_NONE;
+  metadata->time = lookup->hardware_time;
+  metadata->clock = SLUICE_CLOCK_HARDWARE;
+  if (!lookup->hardware_time) {
+    const int timed = list->timestamps != 0;
+    metadata->time = timed ? bpf_ktime_get_ns() : 0;
+    metadata->clock = timed ? SLUICE_CLOCK_MONOTONIC : SLUICE_CLOCK_NONE;
+  }
   metadata->label = label_of(lookup->active, metadata->rule);
   return 1;
 }
@@ -164,6 +169,14 @@ __noinline int put_metadata(struct xdp_md* xdp, struct lookup* lookup,
 static __always_inline void take_metadata(struct xdp_md* xdp) {
   bpf_xdp_adjust_meta(xdp, (int)sizeof(struct sluice_metadata));
 }
+#else
+static __always_inline int put_metadata(struct xdp_md* xdp,
+                                        struct lookup* lookup, __u32 decision) {
+  (void)xdp, (void)lookup, (void)decision;
+  return 0;
+}
+static __always_inline void take_metadata(struct xdp_md* xdp) { (void)xdp; }
+#endif
 
 /* --- The verdict ---------------------------------------------------------- */
 

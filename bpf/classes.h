@@ -6,7 +6,7 @@
 #include "maps.h"
 
 static __always_inline const struct sluice_hot* hot_list(__u32 active) {
-  return &hot[active & 1];
+  return &direct.hot[active & 1];
 }
 
 static __always_inline void* image_of(__u32 active) {

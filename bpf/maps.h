@@ -16,15 +16,8 @@ struct {
   __type(value, __u32);
 } sockets SEC(".maps");
 
-/* The two lists: the one in force, and one that is being built. Written by user
-   space alone. */
-struct sluice_hot hot[2] SEC(".data.hot");
-/* Which of them is in force. Read once for each packet, so that no packet sees
-   parts of both. */
-__u32 in_force SEC(".data.hot");
-/* Whether any flow was put into the table below. Beside the other, so that it
-   costs no cache line of its own. */
-__u32 bypassing SEC(".data.hot");
+/* One variable: the compiler lays several out as it pleases. */
+struct sluice_direct direct SEC(".data.hot");
 
 /* The lines of a list. Sizes differ, which is what BPF_F_INNER_MAP is for; user
    space maps the memory instead of writing element by element. */
@@ -59,8 +52,6 @@ struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 1 << 20);
 } mirror SEC(".maps");
-/* Packets that found the ring buffer full. */
-__u64 mirrors_lost SEC(".data.hot");
 
 /* Flows that are dealt with here: struct sluice_bypass_head and what follows.
    User space says how large it is before it loads the program. */

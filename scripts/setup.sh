@@ -23,7 +23,7 @@ packages() {
 g++                  compiler of the release build
 cmake                build system, 3.25 or newer
 ninja-build          runs the build
-pkg-config           finds libbpf and liburing
+pkg-config           finds libbpf, libxdp and liburing
 clang-19             debug, sanitizer and second release build; BPF compiler
 libclang-rt-19-dev   run-time libraries of the sanitizers
 llvm-19              coverage.sh counts lines; symbols in sanitizers' stacks
@@ -32,6 +32,8 @@ clang-tidy-19        use after move and function length, as errors
 bpftool              turns a BPF object into the embedded skeleton
 linux-libc-dev       kernel headers: AF_XDP, BPF, netlink
 libbpf-dev           loads and links the XDP program
+libxdp-dev           the XDP dispatcher, beside other programs
+xdp-tools            xdp-filter, whose programs run beside ours in tests
 libelf-dev           libbpf reads BPF objects with it
 zlib1g-dev           libbpf reads compressed sections with it
 liburing-dev         each core's io_uring

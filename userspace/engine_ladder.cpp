@@ -45,6 +45,15 @@ Error mtu_error(const Netdev& device, std::uint32_t frame_size) {
 
 }  // namespace
 
+void Engine::tell_of_metadata(PortState& port) {
+  if (port.program->gives_metadata()) return;
+  port.refused.push_back(
+      {"metadata",
+       "From Linux 6.13 on this libxdp's dispatcher lets no program put "
+       "anything in front of a packet: handlers are told neither rule nor "
+       "time."});
+}
+
 Result<void> Engine::adopt(PortState& port, Program program) {
   const auto refusal = [&](std::string why) {
     return Error{EBUSY, "the program attached to", port.device.name,
@@ -63,6 +72,15 @@ Result<void> Engine::adopt(PortState& port, Program program) {
   if (port.multi_buffer && native && program.identity().frags == 0) {
     return refusal("It takes packets of one frame only, and the MTU is larger");
   }
+  if (options_.dispatcher && !program.dispatched()) {
+    return refusal("It is the only one there, and no dispatcher calls it");
+  }
+  if (options_.timestamps && program.identity().timed == 0) {
+    port.refused.push_back(
+        {"hardware timestamps",
+         "The attached program is not bound to the device: attach it with "
+         "--timestamps."});
+  }
   if (options_.bypass_flows > 0 && program.bypass() == nullptr) {
     return refusal("It has no table for flows to be bypassed");
   }
@@ -80,7 +98,47 @@ Result<void> Engine::adopt(PortState& port, Program program) {
                   "ends; " +
                   list);
   port.program = std::move(program);
+  tell_of_metadata(port);
   return {};
+}
+
+ProgramOptions Engine::program_options(const PortState& port) const {
+  return {.rules = options_.rules,
+          .frags = port.multi_buffer,
+          .bypass_flows = options_.bypass_flows,
+          .owner_pid = 0,
+          .bound_to = 0,
+          .dispatcher = options_.dispatcher,
+          .priority = options_.priority};
+}
+
+// The first rung, where times are asked for: bound to the device, whose clock
+// they are by then. The rungs below tell why no program can be attached at all.
+bool Engine::attach_timed(PortState& port) {
+  const auto refuse = [&port](std::string reason) {
+    port.refused.push_back({"hardware timestamps", std::move(reason)});
+    return false;
+  };
+  if (!options_.timestamps) return false;
+  if (options_.masked.hardware_time) return refuse("It was masked.");
+  if (options_.masked.native || options_.mode == Mode::generic) {
+    return refuse("They need the native mode.");
+  }
+  if (options_.dispatcher) {
+    return refuse("A program that a dispatcher calls is bound to no device.");
+  }
+  if (!has_hardware_time(port.device.index)) {
+    return refuse("The driver offers none to XDP programs.");
+  }
+  ProgramOptions options = program_options(port);
+  options.bound_to = port.device.index;
+  auto program = Program::load(options);
+  if (!program) return refuse(program.error().message());
+  auto attached = program->attach(port.device.index, AttachMode::native);
+  if (!attached) return refuse(attached.error().message());
+  port.program = std::move(*program);
+  port.attached = AttachMode::native;
+  return true;
 }
 
 Result<void> Engine::attach(PortState& port) {
@@ -88,10 +146,8 @@ Result<void> Engine::attach(PortState& port) {
   if (port.multi_buffer && options_.masked.multi_buffer) {
     return mtu_error(port.device, options_.frame_size);
   }
-  auto program = Program::load({.rules = options_.rules,
-                                .frags = port.multi_buffer,
-                                .bypass_flows = options_.bypass_flows,
-                                .owner_pid = 0});
+  if (attach_timed(port)) return see_what_attaching_changed(port);
+  auto program = Program::load(program_options(port));
   if (!program) return program.error();
   port.program = std::move(*program);
 
@@ -112,8 +168,7 @@ Result<void> Engine::attach(PortState& port) {
       port.attached = mode;
       return see_what_attaching_changed(port);
     }
-    const int error = attached.error().code;
-    if (error == EBUSY || error == EPERM) break;  // No rung would help.
+    if (!other_mode_may_work(attached.error().code)) break;
     port.refused.push_back({to_string(mode), attached.error().message()});
   }
   return attached;
@@ -121,6 +176,7 @@ Result<void> Engine::attach(PortState& port) {
 
 // Drivers may add queues for XDP, and may take the link down for a while.
 Result<void> Engine::see_what_attaching_changed(PortState& port) {
+  tell_of_metadata(port);
   const bool was_running = port.device.running;
   auto device = Netdev::read(port.device.name);
   if (!device) return device.error();
@@ -147,6 +203,11 @@ Result<Socket> Engine::open_socket(PortState& port, CoreState& core,
   grant.interface = port.device.name;
   grant.queue = core.queue;
   grant.multi_buffer = port.multi_buffer;
+  if (options_.timestamps && port.program->gives_metadata()) {
+    grant.clock = port.program->identity().timed != 0
+                      ? Timestamp::Clock::hardware
+                      : Timestamp::Clock::monotonic;
+  }
   grant.refused = port.refused;
   auto socket = climb(port, *core.umem, options, grant);
   if (socket) grant.tx_budget = socket->tx_budget();

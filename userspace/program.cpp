@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cerrno>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include <bpf/bpf.h>
@@ -18,6 +19,7 @@
 #include <sluice/sys.hpp>
 
 #include "program_advice.hpp"
+#include "program_dispatcher.hpp"
 #include "program_owner.hpp"
 #include "program_state.hpp"
 
@@ -38,24 +40,22 @@ __u32 attach_flags(AttachMode mode) {
 }
 
 // The link of a process that was just killed is let go of in the background, so
-// a refusal is believed only of a program that somebody alive has there.
-int create_link(int program, int ifindex, const bpf_link_create_opts& options) {
-  constexpr int kTries = 25;
-  for (int attempt = 1;; ++attempt) {
-    const int link = bpf_link_create(program, ifindex, BPF_XDP, &options);
-    if (link != -EBUSY || attempt == kTries) return link;
-    const auto there = attached_program(ifindex);
-    if (there && *there && (!(*there)->identity || (*there)->owner_alive)) {
-      return link;
-    }
-    ::usleep(20'000);
-  }
+// a refusal is believed only of a program that somebody alive has there. And
+// two that make the first dispatcher at once are told of each other.
+bool is_for_now(int ifindex, bool dispatcher) {
+  const auto there = attached_program(ifindex);
+  if (there && *there && !(*there)->dispatched.empty()) return dispatcher;
+  return !there || !*there || ((*there)->identity && !(*there)->owner_alive);
 }
 
 }  // namespace
 
 const char* to_string(AttachMode mode) noexcept {
   return mode == AttachMode::native ? "native" : "generic";
+}
+
+bool other_mode_may_work(int code) noexcept {
+  return code != EBUSY && code != EPERM && code != EACCES && code != ENOSYS;
 }
 
 Result<void> check_fits(const Rules& rules) {
@@ -65,7 +65,7 @@ Result<void> check_fits(const Rules& rules) {
   return {};
 }
 
-Result<void> Program::State::look() {
+Result<void> Program::State::look_at_program() {
   bpf_prog_info loaded{};
   __u32 size = sizeof loaded;
   if (const int done = bpf_obj_get_info_by_fd(program.get(), &loaded, &size);
@@ -73,8 +73,16 @@ Result<void> Program::State::look() {
     return bpf_failed(done, "bpf(OBJ_GET_INFO_BY_FD)", "sluice_steer");
   }
   id = loaded.id;
+  plain = std::string_view(loaded.name) == "sluice_plain";
+  return {};
+}
+
+Result<void> Program::State::look() {
+  if (program) {
+    if (auto looked = look_at_program(); !looked) return looked;
+  }
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t bytes = (sizeof(HotData) + page - 1) / page * page;
+  const std::size_t bytes = (sizeof(sluice_direct) + page - 1) / page * page;
   auto mapped = Mapping::shared(maps[hot].get(), bytes, 0, "hot");
   if (!mapped) return mapped.error();
   memory = std::move(*mapped);
@@ -121,7 +129,7 @@ Result<void> Program::State::read_list() {
 // Beside the list in force, then in its place. Deleting the old one from the
 // map of maps waits for a grace period: after that no packet sees it.
 Result<void> Program::State::publish(steering::LiveList next) {
-  HotData& data = this->data();
+  sluice_direct& data = this->data();
   const __u32 slot = list ? 1 - data.in_force : 0;
   const int fd = next.map();
   int done = bpf_map_update_elem(maps[images].get(), &slot, &fd, BPF_ANY);
@@ -166,8 +174,23 @@ Result<Program> Program::load(const ProgramOptions& options) {
   return result;
 }
 
+Result<void> Program::State::attach_alone(int to, AttachMode mode,
+                                          const std::string& arguments) {
+  bpf_link_create_opts options{};
+  options.sz = sizeof options;
+  options.flags = attach_flags(mode);
+  const int created = bpf_link_create(program.get(), to, BPF_XDP, &options);
+  if (created < 0) {
+    return bpf_failed(created, "bpf_link_create(XDP)", arguments,
+                      attach_advice(-created, to, mode));
+  }
+  link = Fd(created);
+  return {};
+}
+
 Result<void> Program::attach(int ifindex, AttachMode mode) {
-  assert(!state_->link);
+  State& state = *state_;
+  assert(state.ifindex == 0);
   std::array<char, IF_NAMESIZE> name{};
   std::string arguments = "interface " + std::to_string(ifindex);
   if (if_indextoname(static_cast<unsigned>(ifindex), name.data()) == nullptr) {
@@ -175,33 +198,44 @@ Result<void> Program::attach(int ifindex, AttachMode mode) {
                  "It is not in this network namespace; see: ip link"};
   }
   arguments = std::string(name.data()) + " " + to_string(mode);
-  bpf_link_create_opts options{};
-  options.sz = sizeof options;
-  options.flags = attach_flags(mode);
-  const int link = create_link(state_->program.get(), ifindex, options);
-  if (link < 0) {
-    return bpf_failed(link, "bpf_link_create(XDP)", std::move(arguments),
-                      attach_advice(-link, ifindex, mode));
+  remove_orphans(ifindex);
+  constexpr int kTries = 25;
+  for (int attempt = 1;; ++attempt) {
+    auto done = state.dispatcher ? state.dispatch(ifindex, mode, arguments)
+                                 : state.attach_alone(ifindex, mode, arguments);
+    if (done) state.ifindex = ifindex;
+    if (done || done.error().code != EBUSY || attempt == kTries ||
+        !is_for_now(ifindex, state.dispatcher)) {
+      return done;
+    }
+    ::usleep(20'000);
   }
-  state_->link = Fd(link);
-  state_->ifindex = ifindex;
-  return {};
 }
 
 void Program::detach() noexcept {
-  if (!state_->link) return;
-  // Closing alone may leave the detaching to a kernel thread.
-  static_cast<void>(bpf_link_detach(state_->link.get()));
-  state_->link.reset();
+  State& state = *state_;
+  if (state.ifindex == 0) return;
+  if (state.dispatcher) {
+    static_cast<void>(leave_dispatcher(state.ifindex, state.id));
+  } else {
+    // Closing alone may leave the detaching to a kernel thread.
+    static_cast<void>(bpf_link_detach(state.link.get()));
+    state.link.reset();
+  }
+  state.ifindex = 0;
   unpin();
 }
 
 std::optional<AttachMode> Program::attached() const {
-  if (!state_->link) return {};
+  if (state_->ifindex == 0) return {};
   const auto running = attached_program(state_->ifindex);
-  if (!running || !*running || (*running)->id != state_->id) return {};
+  if (!running || !*running || !(*running)->runs(state_->id)) return {};
   return (*running)->mode;
 }
+
+bool Program::dispatched() const noexcept { return state_->dispatcher; }
+
+bool Program::gives_metadata() const noexcept { return !state_->plain; }
 
 Result<void> Program::set_rules(const Rules& rules) {
   auto next = steering::LiveList::make(rules, state_->counters_max);
@@ -218,7 +252,7 @@ std::size_t Program::rules_bytes() const noexcept {
 std::uint64_t Program::version() const noexcept { return state_->version; }
 
 void Program::set_timestamps(bool on) noexcept {
-  HotData& data = state_->data();
+  sluice_direct& data = state_->data();
   std::atomic_ref(data.hot[data.in_force & 1].timestamps).store(on ? 1 : 0);
 }
 

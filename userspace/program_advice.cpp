@@ -54,6 +54,7 @@ std::string attach_advice(int code, int ifindex, AttachMode mode) {
       return there + "; `sluice detach` takes it off, where its pins are. " +
              (bpffs ? std::string() : bpffs.error().message());
     }
+    if (!(*other)->dispatched.empty()) return there + "; --dispatcher joins it";
     return there +
            "; stop its owner, or detach it with the tool that attached it";
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "program_owner.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -16,6 +17,8 @@
 
 #include <sluice/program.hpp>
 #include <sluice/sys.hpp>
+
+#include "program_dispatcher.hpp"
 
 #ifndef SLUICE_VERSION
 #define SLUICE_VERSION "0.1.0"
@@ -39,19 +42,6 @@ std::uint64_t start_time(std::uint32_t pid) {
   std::uint64_t start = 0;
   std::from_chars(line.data() + at + 1, line.data() + line.size(), start);
   return start;
-}
-
-// The program's other constants may stand in front of it, and a newer version
-// may have appended fields.
-std::optional<sluice_identity> identity_among(std::span<const std::byte> data) {
-  sluice_identity identity;
-  for (std::size_t at = 0; at + sizeof identity <= data.size(); at += 8) {
-    std::memcpy(&identity, data.data() + at, sizeof identity);
-    if (identity.magic != SLUICE_MAGIC) continue;
-    identity.version[sizeof identity.version - 1] = '\0';
-    return identity;
-  }
-  return {};
 }
 
 std::optional<sluice_identity> identity_in(std::uint32_t map_id) {
@@ -85,7 +75,32 @@ std::optional<sluice_identity> first_identity(
   return {};
 }
 
+// Name and owner of a program, as far as this process may know.
+void describe(AttachedProgram& program) {
+  bpf_prog_info loaded;
+  if (const auto maps = maps_of(program.id, loaded)) {
+    program.name = loaded.name;
+    program.identity = first_identity(*maps);
+  }
+  if (program.identity) {
+    program.owner_alive = program.identity->owner_start != 0 &&
+                          start_time(program.identity->owner_pid) ==
+                              program.identity->owner_start;
+  }
+}
+
 }  // namespace
+
+// A newer version may have appended fields.
+std::optional<std::size_t> place_of_identity(std::span<const std::byte> data) {
+  for (std::size_t at = 0; at + sizeof(sluice_identity) <= data.size();
+       at += 8) {
+    __u32 magic;
+    std::memcpy(&magic, data.data() + at, sizeof magic);
+    if (magic == SLUICE_MAGIC) return at;
+  }
+  return {};
+}
 
 std::optional<sluice_identity> identity_in_map(int map) {
   bpf_map_info found{};
@@ -98,7 +113,12 @@ std::optional<sluice_identity> identity_in_map(int map) {
   std::vector<std::byte> value(found.value_size);
   const __u32 first = 0;
   if (bpf_map_lookup_elem(map, &first, value.data()) != 0) return {};
-  return identity_among(value);
+  const auto at = place_of_identity(value);
+  if (!at) return {};
+  sluice_identity identity;
+  std::memcpy(&identity, value.data() + *at, sizeof identity);
+  identity.version[sizeof identity.version - 1] = '\0';
+  return identity;
 }
 
 sluice_identity own_identity(std::uint32_t pid) {
@@ -134,22 +154,33 @@ Result<std::optional<AttachedProgram>> attached_program(int ifindex) {
     attached.mode = AttachMode::generic;
   }
   if (attached.id == 0) return std::optional<AttachedProgram>{};
-  bpf_prog_info loaded;
-  if (const auto maps = maps_of(attached.id, loaded)) {
-    attached.name = loaded.name;
-    attached.identity = first_identity(*maps);
-  }
-  if (attached.identity) {
-    attached.owner_alive = attached.identity->owner_start != 0 &&
-                           start_time(attached.identity->owner_pid) ==
-                               attached.identity->owner_start;
+  describe(attached);
+  if (attached.name == "xdp_dispatcher") {
+    for (const std::uint32_t id :
+         dispatched_on(ifindex).value_or(std::vector<std::uint32_t>{})) {
+      AttachedProgram& each = attached.dispatched.emplace_back();
+      each.id = id;
+      each.mode = attached.mode;
+      describe(each);
+    }
   }
   return std::optional(std::move(attached));
+}
+
+bool AttachedProgram::runs(std::uint32_t program) const noexcept {
+  return id == program ||
+         std::ranges::any_of(dispatched, [program](const auto& each) {
+           return each.id == program;
+         });
 }
 
 std::string AttachedProgram::text() const {
   std::string text = name.empty() ? "a program" : name;
   text += " (id " + std::to_string(id) + ", " + to_string(mode) + ")";
+  for (const AttachedProgram& each : dispatched) {
+    text +=
+        (&each == &dispatched.front() ? ", which calls " : ", ") + each.text();
+  }
   if (!identity) return text;
   text += " of sluice " + std::string(identity->version) +
           ", owned by process " + std::to_string(identity->owner_pid);

@@ -2,8 +2,10 @@
 // Whose program: the identity put into a program before it is loaded.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include <sluice/abi.h>
 
@@ -11,6 +13,10 @@ namespace sluice {
 
 /// The identity of a program owned by `pid` (0: this process), frags off.
 [[nodiscard]] sluice_identity own_identity(std::uint32_t pid);
+
+/// Where the identity begins among a program's constants.
+[[nodiscard]] std::optional<std::size_t> place_of_identity(
+    std::span<const std::byte> data);
 
 /// The identity in a program's read-only data, if the map is that of one of
 /// Sluice's.

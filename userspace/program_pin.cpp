@@ -6,6 +6,10 @@
 // The name keeps folders apart; what a folder is for is asked of its link, as
 // interfaces are renamed and move between namespaces.
 //
+// A program that a dispatcher calls has no link of its own; then "dispatched",
+// which is the program once more, says that all is pinned, and the interface is
+// the one that the folder's name says, if it calls that program.
+//
 // Who works on a folder holds a lock on it (flock), which goes with the process
 // however that ends. The link is pinned last and removed first: a folder
 // without one is half made or half removed, by somebody who is gone if the lock
@@ -13,6 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
 
 #include <bpf/bpf.h>
@@ -24,6 +29,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "program_dispatcher.hpp"
 #include "program_owner.hpp"
 #include "program_state.hpp"
 
@@ -34,17 +40,22 @@ namespace fs = std::filesystem;
 
 std::string root() { return std::string(kBpffs) + "/sluice"; }
 
+unsigned long this_network() {
+  struct stat network{};
+  if (::stat("/proc/thread-self/ns/net", &network) != 0) return 0;
+  return network.st_ino;
+}
+
 // Names in bpffs have no dots; those of interfaces have no colons.
 Result<std::string> folder_of(int ifindex) {
-  struct stat network{};
   std::array<char, IF_NAMESIZE> name{};
-  if (::stat("/proc/thread-self/ns/net", &network) != 0 ||
-      ::if_indextoname(static_cast<unsigned>(ifindex), name.data()) ==
-          nullptr) {
+  const unsigned long network = this_network();
+  if (network == 0 || ::if_indextoname(static_cast<unsigned>(ifindex),
+                                       name.data()) == nullptr) {
     return Error::last("if_indextoname", std::to_string(ifindex));
   }
   std::ranges::replace(name, '.', ':');
-  return root() + "/" + std::to_string(network.st_ino) + "-" +
+  return root() + "/" + std::to_string(network) + "-" +
          std::to_string(ifindex) + "-" + name.data();
 }
 
@@ -61,7 +72,9 @@ Fd locked(const std::string& path) {
 }
 
 void remove_folder(const std::string& path) {
-  ::unlink((path + "/link").c_str());
+  for (const char* last : {"/link", "/dispatched"}) {
+    ::unlink((path + last).c_str());
+  }
   std::error_code ignored;
   fs::remove_all(path, ignored);
   ::rmdir(root().c_str());  // Unless there are others.
@@ -71,15 +84,53 @@ Fd pinned_at(const std::string& path, const char* name) {
   return Fd(bpf_obj_get((path + "/" + name).c_str()));
 }
 
+// In which namespace a folder was made, and for which interface.
+struct Place {
+  unsigned long network = 0;
+  int ifindex = 0;
+};
+Place place_of(const std::string& folder) {
+  Place place;
+  const std::string name = fs::path(folder).filename();
+  const char* const end = name.data() + name.size();
+  const auto network = std::from_chars(name.data(), end, place.network);
+  if (network.ptr != end) {
+    std::from_chars(network.ptr + 1, end, place.ifindex);
+  }
+  return place;
+}
+
 // What the link of a folder is attached to. Index 0: to nothing any more, or
 // there is no link. None: it could not be asked, so nobody knows.
 struct Target {
   int ifindex = 0;
   std::uint32_t program = 0;
 };
+
+// Its program runs on that interface of this network namespace. The index alone
+// may be that of an interface elsewhere: one that was moved there.
+bool runs_here(const Target& target) {
+  const auto running = attached_program(target.ifindex);
+  return running && *running && (*running)->runs(target.program);
+}
+
+std::optional<Target> dispatched_of(const std::string& folder) {
+  const Fd program = pinned_at(folder, "dispatched");
+  if (!program) return errno == ENOENT ? std::optional(Target{}) : std::nullopt;
+  const Place place = place_of(folder);
+  bpf_prog_info found{};
+  __u32 size = sizeof found;
+  if (place.network != this_network() ||
+      bpf_obj_get_info_by_fd(program.get(), &found, &size) != 0) {
+    return {};
+  }
+  const Target target{place.ifindex, found.id};
+  return runs_here(target) ? target : Target{};
+}
+
 std::optional<Target> target_of(const std::string& folder) {
   const Fd link = pinned_at(folder, "link");
-  if (!link) return errno == ENOENT ? std::optional(Target{}) : std::nullopt;
+  if (!link) return errno == ENOENT ? dispatched_of(folder) : std::nullopt;
   bpf_link_info found{};
   __u32 size = sizeof found;
   if (bpf_obj_get_info_by_fd(link.get(), &found, &size) != 0 ||
@@ -91,13 +142,6 @@ std::optional<Target> target_of(const std::string& folder) {
 bool is_stale(const std::string& folder) {
   const auto target = target_of(folder);
   return target && target->ifindex == 0;
-}
-
-// Its program runs on that interface of this network namespace. The index alone
-// may be that of an interface elsewhere: one that was moved there.
-bool runs_here(const Target& target) {
-  const auto running = attached_program(target.ifindex);
-  return running && *running && (*running)->id == target.program;
 }
 
 struct Folder {
@@ -187,6 +231,12 @@ Result<void> check_bpffs() {
                "its host's: -v /sys/fs/bpf:/sys/fs/bpf."};
 }
 
+std::optional<std::uint32_t> pinned_program(int ifindex) {
+  const auto found = folder_on(ifindex);
+  if (!found) return {};
+  return found->target.program;
+}
+
 std::vector<int> pinned_interfaces() {
   std::vector<int> indices;
   for (const Folder& each : folders()) indices.push_back(each.target.ifindex);
@@ -201,10 +251,12 @@ Result<std::optional<Program>> Program::open_pinned_once(int ifindex) {
   if (!state->folder) return busy(found->path);
   state->path = found->path;
   state->ifindex = ifindex;
-  state->link = pinned_at(found->path, "link");
   state->program = pinned_at(found->path, "program");
-  if (!state->link || !state->program) {
-    return Error::last("bpf(OBJ_GET)", found->path);
+  if (!state->program) return Error::last("bpf(OBJ_GET)", found->path);
+  state->dispatcher = static_cast<bool>(pinned_at(found->path, "dispatched"));
+  if (!state->dispatcher) {
+    state->link = pinned_at(found->path, "link");
+    if (!state->link) return Error::last("bpf(OBJ_GET)", found->path);
   }
   Fd& own = state->maps[State::constants];
   own = pinned_at(found->path, State::kMapNames[State::constants]);
@@ -227,12 +279,16 @@ Result<std::optional<Program>> Program::open_pinned_once(int ifindex) {
 
 Result<bool> Program::detach_pinned_once(int ifindex) {
   const auto found = folder_on(ifindex);
-  if (!found) return false;
+  if (!found) return remove_orphans(ifindex);
   const Fd lock = locked(found->path);
   if (!lock) return busy(found->path);
   const Fd link = pinned_at(found->path, "link");
   if (link && bpf_link_detach(link.get()) != 0) {
     return Error::last("bpf_link_detach", found->path);
+  }
+  if (!link) {
+    auto left = leave_dispatcher(ifindex, found->target.program);
+    if (!left) return left.error();
   }
   remove_folder(found->path);
   return true;
@@ -246,7 +302,6 @@ Result<std::optional<Program>> Program::open_pinned(int ifindex,
 Result<bool> Program::detach_pinned(int ifindex, Duration patience) {
   return patiently(patience, [=] { return detach_pinned_once(ifindex); });
 }
-
 Result<void> Program::pin() {
   State& state = *state_;
   if (auto there = check_bpffs(); !there) return there;
@@ -273,7 +328,8 @@ Result<void> Program::pin() {
   for (std::size_t i = 0; i < State::kMaps && done; ++i) {
     done = pin_at(state.maps[i], State::kMapNames[i]);
   }
-  if (done) done = pin_at(state.link, "link");
+  if (done && state.dispatcher) done = pin_at(state.program, "dispatched");
+  if (done && !state.dispatcher) done = pin_at(state.link, "link");
   if (!done) {
     remove_folder(path);
     return done;

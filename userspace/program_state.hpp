@@ -15,13 +15,7 @@
 
 namespace sluice {
 
-/// The section .data.hot of the program.
-struct HotData {
-  __u32 in_force;
-  __u32 bypassing;
-  sluice_hot hot[2];
-  __u64 mirrors_lost;
-};
+class ObjectFile;
 
 struct Program::State {
   enum Map : std::size_t {
@@ -41,28 +35,41 @@ struct Program::State {
   Fd program;
   std::array<Fd, kMaps> maps;
   std::uint32_t id = 0;
-  Mapping memory;  // HotData.
+  Mapping memory;  // sluice_direct.
   Mapping bypass_memory;
   std::optional<BypassTable> bypass;  // There is one, and it is large enough.
   std::optional<steering::LiveList> list;
   std::size_t counters_max = steering::Image::kCountersMax;
-  std::uint64_t version = 0;  // Of the list.
+  std::uint64_t version = 0;   // Of the list.
+  bool dispatcher = false;     // Called by one; there is no link then.
+  std::uint32_t priority = 0;  // Among those that the dispatcher calls.
+  bool frags = false;
+  bool plain = false;  // It gives packets no metadata.
   Fd link;
-  int ifindex = 0;
+  int ifindex = 0;   // 0: not attached.
   Fd folder;         // Of the pins; locked. None: not pinned.
   std::string path;  // Of the folder.
 
   /// Loads `program` and `maps`; no list yet.
   Result<void> load(const ProgramOptions& options);
-  /// `id` and `memory` of what is loaded.
+  Result<void> attach_alone(int to, AttachMode mode,
+                            const std::string& arguments);
+  /// One attempt of dispatch(). REQUIRES: a Captured.
+  Result<void> join(ObjectFile file, int to, AttachMode mode,
+                    const std::string& arguments);
+  /// Loads `program` and has the interface's dispatcher call it.
+  Result<void> dispatch(int to, AttachMode mode, const std::string& arguments);
+  /// `id` and `plain`.
+  Result<void> look_at_program();
+  /// The same, and `memory`, of what is loaded.
   Result<void> look();
   /// `bypass`. A new table is made for so many flows.
   Result<void> look_at_bypass(std::uint32_t flows);
   /// The list that another process put into force.
   Result<void> read_list();
   Result<void> publish(steering::LiveList next);
-  [[nodiscard]] HotData& data() const {
-    return *reinterpret_cast<HotData*>(memory.bytes().data());
+  [[nodiscard]] sluice_direct& data() const {
+    return *reinterpret_cast<sluice_direct*>(memory.bytes().data());
   }
   [[nodiscard]] Result<Count> read_verdict(std::uint32_t index) const;
 };

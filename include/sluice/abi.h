@@ -14,7 +14,7 @@
 #endif
 
 /* Of this file. The owner of a running program may be another version. */
-#define SLUICE_ABI_VERSION 2
+#define SLUICE_ABI_VERSION 3
 /* Most queues of one interface that can be steered to. */
 #define SLUICE_QUEUES_MAX 64
 
@@ -233,6 +233,17 @@ struct sluice_hot {
   struct sluice_line lines[SLUICE_HOT_LINES]; /* The first of the image. */
 };
 
+/* In direct reach of the program, and of whoever maps its memory. */
+struct sluice_direct {
+  __u32 in_force;     /* Which of the lists. Read once for each packet, so that
+                         no packet sees parts of both. */
+  __u32 bypassing;    /* Whether any flow was ever bypassed. Beside the other,
+                         so that it costs no cache line of its own. */
+  __u64 mirrors_lost; /* Packets that found the ring buffer full. */
+  /* The list in force, and one that is being built. User space's. */
+  struct sluice_hot hot[2];
+};
+
 /* In front of a packet that is steered: which rule of which list did it. Where
    a driver has no room for it, a packet comes without. */
 #define SLUICE_METADATA_MAGIC 0x534c4d44u /* "SLMD" */
@@ -325,7 +336,8 @@ struct sluice_identity {
   __u32 magic;       /* SLUICE_MAGIC. */
   __u32 abi_version; /* SLUICE_ABI_VERSION of who loaded it. */
   __u32 owner_pid;   /* In the owner's PID namespace. */
-  __u32 frags;       /* 1: loaded for packets in several buffers. */
+  __u16 frags;       /* 1: loaded for packets in several buffers. */
+  __u16 timed;       /* 1: asks the NIC for the time, for one interface. */
   __u64 owner_start; /* Field 22 of /proc/PID/stat: tells reused pids apart. */
   char version[16];  /* Of Sluice, NUL-terminated. */
 };

@@ -19,6 +19,7 @@
 #include <sluice/control.hpp>
 #include <sluice/handler.hpp>
 #include <sluice/linux_kernel.hpp>
+#include <sluice/metadata.hpp>
 #include <sluice/netdev.hpp>
 #include <sluice/poller.hpp>
 #include <sluice/program.hpp>
@@ -50,6 +51,7 @@ struct Masked {
   bool tx_budget = false;
   bool huge_pages = false;
   bool io_uring = false;
+  bool hardware_time = false;
 };
 
 struct EngineOptions {
@@ -68,7 +70,13 @@ struct EngineOptions {
   /// Flows that Core::bypass() has room for: 128 bytes each, for every port;
   /// 0: it does nothing.
   std::uint32_t bypass_flows = 0;
-  bool timestamps = false;  ///< Packet::timestamp(), for some 20 ns a packet.
+  /// Packet::timestamp(): by the NIC's clock where its driver tells XDP
+  /// programs and the mode is native, else by the kernel's, for some 20 ns a
+  /// packet.
+  bool timestamps = false;
+  /// Attach beside other XDP programs: ProgramOptions::dispatcher.
+  bool dispatcher = false;
+  std::uint32_t priority = 50;  ///< ProgramOptions::priority.
   Masked masked;
 };
 
@@ -93,6 +101,9 @@ struct QueueGrant {
   std::size_t core = 0;
   Mode mode = Mode::copy;  ///< Never automatic.
   bool multi_buffer = false;
+  /// By which clock packets come with their time; none: they come without. Of
+  /// hardware: where it took none of a packet, that one has the kernel's.
+  std::optional<Timestamp::Clock> clock;
   std::uint32_t tx_budget = 0;
   std::vector<Refused> refused;
 };
@@ -223,6 +234,9 @@ class Engine {
   Result<void> check_cut_off(const std::string& interface,
                              const Rules& rules) const;
   Result<void> adopt(PortState& port, Program program);
+  [[nodiscard]] ProgramOptions program_options(const PortState& port) const;
+  bool attach_timed(PortState& port);
+  static void tell_of_metadata(PortState& port);
   Result<void> attach(PortState& port);
   Result<void> see_what_attaching_changed(PortState& port);
   Result<void> choose_queues();

@@ -35,6 +35,11 @@ struct Netdev {
 /// has none. System call: ioctl(ETHTOOL_GRXFHINDIR).
 [[nodiscard]] std::vector<std::uint32_t> rss_table(const std::string& name);
 
+/// Whether the driver tells XDP programs when the hardware saw a packet. False
+/// as well where the kernel can't say (before Linux 6.8).
+/// System calls: socket(2), send(2), recv(2) on generic netlink.
+[[nodiscard]] bool has_hardware_time(int ifindex);
+
 /// Addresses of the interface that are not link-local, and the SSH session
 /// ($SSH_CONNECTION) if its address here is one of them.
 /// System calls: socket(2), recv(2) on rtnetlink.

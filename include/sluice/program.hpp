@@ -24,6 +24,10 @@ enum class AttachMode { native, generic };
 /// "native" or "generic".
 [[nodiscard]] const char* to_string(AttachMode mode) noexcept;
 
+/// Whether the other mode may work where Program::attach() failed in one, with
+/// that errno.
+[[nodiscard]] bool other_mode_may_work(int code) noexcept;
+
 struct ProgramOptions {
   Rules rules;
   /// Accept packets in several buffers (multi-buffer, XDP_USE_SG sockets).
@@ -38,6 +42,17 @@ struct ProgramOptions {
   std::size_t counters_max = std::size_t{256} << 20;
   /// Process named as the owner; 0: this one.
   std::uint32_t owner_pid = 0;
+  /// Index of the only interface that it can then be attached to, in native
+  /// mode: its driver is asked when the hardware saw a packet. 0: none is.
+  /// Takes Linux 6.3 and its BTF (/sys/kernel/btf/vmlinux). Where a driver has
+  /// no such times, or none of a packet, they are the kernel's all the same.
+  int bound_to = 0;
+  /// Attach through libxdp's dispatcher, beside other programs that do: each is
+  /// called as long as those before it pass. Not with `bound_to`. Such a
+  /// program outlives a process that is killed; whoever attaches or detaches
+  /// there next takes it out. Needs CAP_SYS_ADMIN and bpffs.
+  bool dispatcher = false;
+  std::uint32_t priority = 50;  ///< Of dispatched programs, the lowest first.
 };
 
 /// Packets and bytes (on the wire, without FCS), summed over CPUs.
@@ -84,7 +99,11 @@ struct AttachedProgram {
   /// Set when it is one of Sluice's and this process may read its maps.
   std::optional<sluice_identity> identity;
   bool owner_alive = false;  ///< REQUIRES identity; same /proc needed.
+  /// What it calls, in order, if it is a dispatcher of libxdp's.
+  std::vector<AttachedProgram> dispatched;
 
+  /// It is the program with that id, or calls it.
+  [[nodiscard]] bool runs(std::uint32_t program) const noexcept;
   /// "sluice_steer (id 12) of sluice 0.1.0, owned by process 345".
   [[nodiscard]] std::string text() const;
 };
@@ -140,14 +159,18 @@ class Program {
   [[nodiscard]] static Result<std::optional<Program>> open_pinned(
       int ifindex, Duration patience = {});
   /// Takes the pinned program off an interface, and its pins away, of whatever
-  /// version it is. False: there is none. Errors: EBUSY, as above.
+  /// version it is; and out of a dispatcher what killed processes left there.
+  /// False: there is none. Errors: EBUSY, as above.
   [[nodiscard]] static Result<bool> detach_pinned(int ifindex,
                                                   Duration patience = {});
 
-  /// Attaches to an interface by a link of this process. Never replaces what is
-  /// there: EBUSY then names it, half a second later where its owner is gone.
-  /// REQUIRES: not attached. System calls: bpf,
-  /// netlink. Source: bpf_link_create, man bpf(2).
+  /// Attaches to an interface by a link of this process, or through the
+  /// dispatcher there. Never replaces what is there: EBUSY then names it, half
+  /// a second later where its owner is gone. ENOSYS: the kernel has no
+  /// dispatchers; EOPNOTSUPP: the one there is in the other mode. Nothing is
+  /// left then.
+  /// REQUIRES: not attached. System calls: bpf, netlink.
+  /// Source: bpf_link_create, man bpf(2); protocol.org of libxdp.
   Result<void> attach(int ifindex, AttachMode mode);
   /// Makes program, link and maps outlive this process, in a folder below
   /// kBpffs that is named after network namespace and interface. This process
@@ -155,6 +178,12 @@ class Program {
   /// System calls: mkdir(2), bpf(BPF_OBJ_PIN), flock(2).
   Result<void> pin();
   [[nodiscard]] bool pinned() const noexcept;
+  /// See ProgramOptions::dispatcher.
+  [[nodiscard]] bool dispatched() const noexcept;
+  /// Packets are steered with their rule, and with the time. Not behind a
+  /// dispatcher that lets no program move the borders of a packet: most
+  /// releases of libxdp, from Linux 6.13 on. REQUIRES: attached.
+  [[nodiscard]] bool gives_metadata() const noexcept;
   /// Takes the program off its interface, now, and its pins away. No-op if not
   /// attached.
   void detach() noexcept;
@@ -174,7 +203,9 @@ class Program {
   /// Of the list in force: 1 for the first, and one more for each that follows.
   [[nodiscard]] std::uint64_t version() const noexcept;
   /// Whether what is steered from now on, by this list and those that follow,
-  /// comes with the time, see Packet::timestamp(). Costs about 20 ns a packet.
+  /// comes with the time, see Packet::timestamp(): that of the hardware, if the
+  /// program is bound to a device that has taken one, or else the kernel's,
+  /// which costs about 20 ns a packet.
   void set_timestamps(bool on) noexcept;
 
   /// Flows the program deals with before the rules; null: see bypass_flows.
@@ -201,8 +232,9 @@ class Program {
   /// Who loaded it, and how.
   [[nodiscard]] sluice_identity identity() const;
 
- private:
   struct State;
+
+ private:
   explicit Program(std::unique_ptr<State> state) noexcept;
   static Result<std::optional<Program>> open_pinned_once(int ifindex);
   static Result<bool> detach_pinned_once(int ifindex);

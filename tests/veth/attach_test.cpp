@@ -236,6 +236,34 @@ TEST_F(PinTest, PinsOfADeletedInterfaceAreRemoved) {
   EXPECT_LT(folders().size(), with.size());
 }
 
+TEST_F(PinTest, ProgramOfOneDeviceIsAdoptedAndGoesWithIt) {
+  const bool offered = lab().in(Side::a, [&] {
+    return has_hardware_time(Netdev::read(mine().interface)->index);
+  });
+  if (!offered) {
+    const Ended done = attach({"--timestamps"});
+    EXPECT_EQ(done.code, 1);
+    EXPECT_NE(done.err.find("driver"), std::string::npos) << done.err;
+    EXPECT_FALSE(has_program());
+    return;
+  }
+  EXPECT_EQ(attach({"--timestamps", "--mode", "generic"}).code, 1);
+  EXPECT_FALSE(has_program());
+  attached(kDns, {"--timestamps"});
+  const Words with = folders();
+  {
+    Running run = this->run({"--handler", "reflect", "--timestamps"});
+    ASSERT_TRUE(run.up());
+    EXPECT_EQ(run.started().at("queues").at(0).at("timestamps"), "hardware");
+    expect_answered(mine().ipv4, 7, 10);
+    run.stop();
+  }
+  EXPECT_TRUE(has_program());
+  ASSERT_TRUE(lab().remove());
+  EXPECT_EQ(ended(sluice({"status"})).code, 1);
+  EXPECT_LT(folders().size(), with.size());
+}
+
 TEST_F(PinTest, RenamedInterfaceIsFoundByItsNewName) {
   attached(kDns);
   const std::string old = mine().interface;

@@ -67,6 +67,20 @@ class MetadataTest : public VethTest {
     std::memcpy(&answer, got->data() + kPayload, sizeof answer);
     return answer;
   }
+  // A veth knows no time of its own of what another program sends, and its
+  // driver says so for each packet.
+  void expect_clock(const QueueGrant& grant) {
+    const bool offered = lab().in(Side::a, [&] {
+      return has_hardware_time(Netdev::read(mine().interface)->index);
+    });
+    const bool asked = offered && grant.mode != Mode::generic;
+    EXPECT_EQ(grant.clock,
+              asked ? Timestamp::Clock::hardware : Timestamp::Clock::monotonic);
+    const bool refused = std::ranges::any_of(
+        grant.refused,
+        [](const Refused& each) { return each.rung == "hardware timestamps"; });
+    EXPECT_NE(refused, asked);
+  }
   void expect_told(Mode mode) {
     EngineOptions engine = options(
         "steer @dns udp dst port 53\nsteer udp dst port 7\n"
@@ -75,6 +89,7 @@ class MetadataTest : public VethTest {
     engine.timestamps = true;
     EngineRun run(lab(), std::move(engine));
     ASSERT_TRUE(run.start<Tell>());
+    expect_clock(run->queues().front());
     Wire b = wire(Side::b);
     // More than there are frames: each is used again, by another rule's packet.
     for (int i = 0; i < 1000; ++i) {
@@ -100,6 +115,20 @@ class MetadataTest : public VethTest {
 
 TEST_F(MetadataTest, HandlersAreToldRuleVersionAndTime) {
   expect_told(Mode::automatic);
+}
+
+TEST_F(MetadataTest, KernelsTimeIsToldWithoutTheHardwares) {
+  EngineOptions engine = options("steer @echo udp dst port 9\n");
+  engine.timestamps = true;
+  engine.masked.hardware_time = true;
+  EngineRun run(lab(), std::move(engine));
+  ASSERT_TRUE(run.start<Tell>());
+  EXPECT_EQ(run->queues().front().clock, Timestamp::Clock::monotonic);
+  Wire b = wire(Side::b);
+  const auto echo = ask(b, 9);
+  ASSERT_TRUE(echo);
+  EXPECT_EQ(echo->clock, SLUICE_CLOCK_MONOTONIC);
+  run.stop();
 }
 
 TEST_F(MetadataTest, GenericModeTellsTheSame) { expect_told(Mode::generic); }

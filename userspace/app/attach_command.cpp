@@ -39,8 +39,7 @@ Result<AttachMode> climb(Program& program, const Netdev& device,
   for (const AttachMode mode : rungs) {
     attached = program.attach(device.index, mode);
     if (attached) return mode;
-    const int error = attached.error().code;
-    if (error == EBUSY || error == EPERM) break;  // No rung would help.
+    if (!other_mode_may_work(attached.error().code)) break;
   }
   return attached.error();
 }
@@ -56,22 +55,46 @@ Result<void> refuse_second(const Netdev& device) {
                "`sluice detach` takes it off."};
 }
 
+Result<void> check_timed(const AttachFlags& flags, const Netdev& device,
+                         const std::vector<AttachMode>& rungs) {
+  if (flags.dispatcher) {
+    return bad("--timestamps", "--dispatcher",
+               "A program that a dispatcher calls is bound to no device.");
+  }
+  if (rungs.front() == AttachMode::native && has_hardware_time(device.index)) {
+    return {};
+  }
+  return Error{EOPNOTSUPP, "--timestamps", device.name,
+               "Hardware times take the native mode and a driver that tells "
+               "them to XDP programs. `sluice run --timestamps` gives the "
+               "kernel's without this."};
+}
+
 Result<AttachMode> attach(const AttachFlags& flags, const Rules& rules,
-                          const std::vector<AttachMode>& rungs) {
+                          std::vector<AttachMode> rungs) {
   if (auto bpffs = check_bpffs(); !bpffs) return bpffs.error();
   auto device = Netdev::read(flags.interface);
   if (!device) return device.error();
   auto claim = Control::claim(flags.interface);  // While it is being set up.
   if (!claim) return claim.error();
   if (auto first = refuse_second(*device); !first) return first.error();
+  if (flags.timestamps) {
+    auto timed = check_timed(flags, *device, rungs);
+    if (!timed) return timed.error();
+    rungs = {AttachMode::native};
+  }
   if (!flags.force) {
     auto safe = check_cut_off(flags.interface, rules);
     if (!safe) return safe.error();
   }
-  auto program = Program::load({.rules = rules,
-                                .frags = needs_frags(*device),
-                                .bypass_flows = flags.bypass_flows,
-                                .owner_pid = 0});
+  ProgramOptions options;
+  options.rules = rules;
+  options.frags = needs_frags(*device);
+  options.bypass_flows = flags.bypass_flows;
+  options.dispatcher = flags.dispatcher;
+  options.priority = flags.priority;
+  if (flags.timestamps) options.bound_to = device->index;
+  auto program = Program::load(options);
   if (!program) return program.error();
   auto mode = climb(*program, *device, rungs);
   if (!mode) return mode;
@@ -122,6 +145,10 @@ void add_attach_flags(CLI::App& attach, CLI::App& detach, AttachFlags& flags) {
                   "Flows that runs may leave to the program: 128 bytes of "
                   "memory each")
       ->capture_default_str();
+  add_dispatcher_flags(attach, flags.dispatcher, flags.priority);
+  attach.add_flag("--timestamps", flags.timestamps,
+                  "Bind it to the device, so that runs with --timestamps get "
+                  "the NIC's times; native mode only");
   attach.add_flag("--force", flags.force,
                   "Even if the rules cut this host off from its own addresses");
 }

@@ -17,6 +17,9 @@ struct AttachFlags {
   std::string rules;  // A file.
   std::string mode = "auto";
   std::uint32_t bypass_flows = 0;
+  bool timestamps = false;
+  bool dispatcher = false;
+  std::uint32_t priority = 50;
   bool force = false;
   bool json = false;
 };

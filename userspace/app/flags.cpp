@@ -67,9 +67,10 @@ Result<Mode> mode_of(const std::string& name) {
 Result<Masked> masked_of(const std::vector<std::string>& names) {
   Masked masked;
   const std::pair<const char*, bool*> rungs[] = {
-      {"zero-copy", &masked.zero_copy},       {"native", &masked.native},
-      {"multi-buffer", &masked.multi_buffer}, {"tx-budget", &masked.tx_budget},
-      {"huge-pages", &masked.huge_pages},     {"io_uring", &masked.io_uring}};
+      {"zero-copy", &masked.zero_copy},        {"native", &masked.native},
+      {"multi-buffer", &masked.multi_buffer},  {"tx-budget", &masked.tx_budget},
+      {"huge-pages", &masked.huge_pages},      {"io_uring", &masked.io_uring},
+      {"hardware-time", &masked.hardware_time}};
   for (const std::string& name : names) {
     bool known = false;
     for (const auto& [rung, flag] : rungs) {
@@ -78,7 +79,7 @@ Result<Masked> masked_of(const std::vector<std::string>& names) {
     if (!known) {
       return bad("--without", name,
                  "It is zero-copy, native, multi-buffer, tx-budget, "
-                 "huge-pages or io_uring.");
+                 "huge-pages, io_uring or hardware-time.");
     }
   }
   return masked;
@@ -122,11 +123,13 @@ void add_path_flags(CLI::App& app, RunFlags& flags) {
       ->capture_default_str();
   app.add_option("--without", flags.without,
                  "Rungs not to try: zero-copy, native, multi-buffer, "
-                 "tx-budget, huge-pages, io_uring")
+                 "tx-budget, huge-pages, io_uring, hardware-time")
       ->delimiter(',')
       ->type_name("RUNG");
   app.add_flag("--timestamps", flags.timestamps,
-               "Packets come with the time, by CLOCK_MONOTONIC");
+               "Packets come with the time: the NIC's, where its driver tells, "
+               "else by CLOCK_MONOTONIC");
+  add_dispatcher_flags(app, flags.dispatcher, flags.priority);
   app.add_flag("--spin", flags.spin, "Never sleep: a whole CPU for a queue");
   app.add_option("--batch", flags.batch, "Most packets to a turn, 1 to 256")
       ->capture_default_str();
@@ -191,6 +194,17 @@ Result<Rules> rules_of(const RunFlags& flags, const Choice& handler) {
     steer.emplace_back("all");
   }
   return Rules::steer(steer);
+}
+
+void add_dispatcher_flags(CLI::App& app, bool& dispatcher,
+                          std::uint32_t& priority) {
+  auto* const flag = app.add_flag(
+      "--dispatcher", dispatcher,
+      "Attach through libxdp's dispatcher, beside other XDP programs");
+  app.add_option("--priority", priority,
+                 "With --dispatcher: the lowest is asked first")
+      ->needs(flag)
+      ->capture_default_str();
 }
 
 void add_run_flags(CLI::App& app, RunFlags& flags) {
@@ -267,6 +281,8 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   options.holds = handler.holds;
   options.force = flags.force;
   options.timestamps = flags.timestamps;
+  options.dispatcher = flags.dispatcher;
+  options.priority = flags.priority;
   return options;
 }
 

@@ -21,6 +21,8 @@ struct RunFlags {
   std::vector<std::string> without;
   bool spin = false;
   bool timestamps = false;
+  bool dispatcher = false;
+  std::uint32_t priority = 50;
   std::uint32_t batch = 64;
   std::uint32_t ring_size = 2048;
   std::uint32_t frames_per_queue = 0;
@@ -37,6 +39,9 @@ struct RunFlags {
 
 /// Names the flags to CLI11. `app` keeps references into `flags`.
 void add_run_flags(CLI::App& app, RunFlags& flags);
+/// --dispatcher and --priority, of `run` and `attach`.
+void add_dispatcher_flags(CLI::App& app, bool& dispatcher,
+                          std::uint32_t& priority);
 /// --config FILE: its keys are the flags of `command`, or of `app` itself
 /// where that is null. A key that is no flag is a usage error.
 void add_config_flag(CLI::App& app, CLI::App* command);

@@ -26,6 +26,9 @@ struct Granted {
   bool pcap = false;
 };
 
+/// Whose clock: "hardware", "monotonic", or "off".
+[[nodiscard]] const char* timestamps(const QueueGrant& queue);
+
 /// What came of the captures of one port, or of their lack.
 struct PcapFiles {
   std::string port;

@@ -96,6 +96,7 @@ Json of(const Granted& granted) {
                       {"cpu", core.cpu},
                       {"mode", granted.mode(queue)},
                       {"multi_buffer", queue.multi_buffer},
+                      {"timestamps", timestamps(queue)},
                       {"wait", core.wait},
                       {"ring_size", core.ring_size},
                       {"frames", core.frames},
@@ -186,11 +187,11 @@ std::string status_text(const std::string& text) {
   std::string lines =
       fmt::format("owner: process {}\n", json["pid"].get<int>());
   for (const Json& queue : json["granted"]["queues"]) {
-    lines += fmt::format("{} queue {}: cpu {}, {}, wait {}\n",
-                         queue["interface"].get<std::string>(),
-                         queue["queue"].get<int>(), queue["cpu"].get<int>(),
-                         queue["mode"].get<std::string>(),
-                         queue["wait"].get<std::string>());
+    lines += fmt::format(
+        "{} queue {}: cpu {}, {}, wait {}, timestamps {}\n",
+        queue["interface"].get<std::string>(), queue["queue"].get<int>(),
+        queue["cpu"].get<int>(), queue["mode"].get<std::string>(),
+        queue["wait"].get<std::string>(), queue.value("timestamps", "off"));
   }
   for (const Json& queue : json["queues"]) {
     lines +=

@@ -164,11 +164,12 @@ class TextShow : public Show {
     const CoreGrant& core = granted.cores[queue.core];
     put(fmt::format(
         "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
-        "bytes, {:.1f} MiB locked, tx budget {}\n",
+        "bytes, {:.1f} MiB locked, timestamps {}, tx budget {}\n",
         queue.interface, queue.queue, core.cpu, granted.mode(queue),
         queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
         core.frames, core.frame_size,
-        static_cast<double>(core.locked_bytes) / (1 << 20), queue.tx_budget));
+        static_cast<double>(core.locked_bytes) / (1 << 20), timestamps(queue),
+        queue.tx_budget));
     for (const Refused& each : queue.refused) {
       put(fmt::format("  not {}: {}\n", each.rung, each.reason));
     }
@@ -249,6 +250,10 @@ Granted::Granted(const testing::PcapEngine& engine) : pcap(true) {
       queue.multi_buffer = options.multi_buffer;
     }
   }
+}
+
+const char* timestamps(const QueueGrant& queue) {
+  return queue.clock ? to_string(*queue.clock) : "off";
 }
 
 const char* Granted::mode(const QueueGrant& queue) const {
