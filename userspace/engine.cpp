@@ -36,7 +36,7 @@ void Engine::CoreRun::report(const std::function<void(Report&)>& fill) {
 void Engine::run_core(std::size_t index, const Body& body) {
   CoreState& state = *cores_[index];
   std::vector<int> sockets;
-  for (const Socket& socket : state.sockets) sockets.push_back(socket.fd());
+  for (const auto& socket : state.sockets) sockets.push_back(socket->fd());
 
   auto pinned = pin_this_thread(state.cpu, "sluice/" + std::to_string(index));
   auto kernel = LinuxKernel::open(std::move(sockets), *state.mailbox,
@@ -83,7 +83,7 @@ Result<void> Engine::arm() {
   for (const auto& core : cores_) {
     for (std::size_t i = 0; i < ports_.size(); ++i) {
       auto set =
-          ports_[i]->program->set_socket(core->queue, core->sockets[i].fd());
+          ports_[i]->program->set_socket(core->queue, core->sockets[i]->fd());
       if (!set) return set;
     }
   }
@@ -105,14 +105,16 @@ void Engine::stop() {
   running_ = false;
 }
 
-void Engine::post_all(Event::Kind kind) {
-  for (const auto& core : cores_) {
-    const Time deadline = monotonic_now() + std::chrono::seconds(1);
-    // A full mailbox empties within a turn, unless a handler hangs.
-    while (!core->mailbox->post({kind, 0}) && monotonic_now() < deadline) {
-      std::this_thread::yield();
-    }
+// A full mailbox empties within a turn, unless a handler hangs.
+void Engine::post(CoreState& core, const Event& event) {
+  const Time deadline = monotonic_now() + std::chrono::seconds(1);
+  while (!core.mailbox->post(event) && monotonic_now() < deadline) {
+    std::this_thread::yield();
   }
+}
+
+void Engine::post_all(Event::Kind kind) {
+  for (const auto& core : cores_) post(*core, {kind, 0});
 }
 
 // On all ports or on none.
@@ -154,28 +156,27 @@ const Program* Engine::program(const std::string& interface) const {
 
 Engine::Served Engine::serve(Time deadline, std::span<const int> fds,
                              const Answer& answer) {
-  std::vector<pollfd> watched;
-  watched.push_back({links_.fd(), POLLIN, 0});
-  for (const auto& port : ports_) {
-    watched.push_back({port->claim.fd(), POLLIN, 0});
-  }
-  for (const int fd : fds) watched.push_back({fd, POLLIN, 0});
-  while (!gone_) {
+  const std::size_t told = news_.size();
+  while (!failure_) {
+    const Time next = std::min(deadline, heal());
     const Time now = monotonic_now();
+    if (failure_) break;
+    if (news_.size() > told) return Served::news;
     if (now >= deadline) return Served::deadline;
-    const auto left = static_cast<std::uint64_t>((deadline - now).count());
+    std::vector<pollfd> watched;
+    watched.push_back({links_.fd(), POLLIN, 0});
+    for (const auto& port : ports_) {
+      watched.push_back({port->claim.fd(), POLLIN, 0});
+    }
+    for (const int fd : fds) watched.push_back({fd, POLLIN, 0});
+    const auto left =
+        next > now ? static_cast<std::uint64_t>((next - now).count()) : 0;
     const timespec timeout{static_cast<time_t>(left / 1'000'000'000),
                            static_cast<long>(left % 1'000'000'000)};
     const int ready =
         ::ppoll(watched.data(), watched.size(), &timeout, nullptr);
     if (ready <= 0) continue;
-    if (watched[0].revents != 0) {
-      if (auto changes = links_.changes()) {
-        for (const auto& change : *changes) link_changed(change);
-      } else {
-        news_.push_back(changes.error().message());
-      }
-    }
+    // First: an answer may put another socket in a claim's place.
     for (std::size_t i = 0; i < ports_.size(); ++i) {
       if (watched[1 + i].revents == 0) continue;
       ports_[i]->claim.serve_one([&](std::string_view request) {
@@ -183,32 +184,12 @@ Engine::Served Engine::serve(Time deadline, std::span<const int> fds,
                       : std::string("{}\n");
       });
     }
+    if (watched[0].revents != 0) read_links();
     for (std::size_t i = 1 + ports_.size(); i < watched.size(); ++i) {
       if (watched[i].revents != 0) return Served::readable;
     }
   }
   return Served::gone;
-}
-
-void Engine::link_changed(const LinkWatch::Change& change) {
-  for (std::size_t i = 0; i < ports_.size(); ++i) {
-    Netdev& device = ports_[i]->device;
-    if (device.index != change.index) continue;
-    Event event{Event::Kind::gone, static_cast<std::uint8_t>(i)};
-    if (change.gone) {
-      gone_ = true;
-      news_.push_back(device.name + ": the interface is gone");
-    } else if (change.running != device.running) {
-      device.running = change.running;
-      event.kind =
-          change.running ? Event::Kind::link_up : Event::Kind::link_down;
-      news_.push_back(device.name +
-                      (change.running ? ": link up" : ": link down"));
-    } else {
-      continue;
-    }
-    for (const auto& core : cores_) (void)core->mailbox->post(event);
-  }
 }
 
 std::vector<std::string> Engine::take_news() {

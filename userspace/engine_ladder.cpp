@@ -11,8 +11,6 @@
 namespace sluice {
 namespace {
 
-constexpr std::uint32_t kEthernetAndVlan = 18;  // In front of the MTU's bytes.
-
 void pause_ms(long ms) {
   const timespec pause{ms / 1000, ms % 1000 * 1'000'000};
   ::nanosleep(&pause, nullptr);
@@ -27,10 +25,6 @@ void wait_for_carrier(Netdev& device, std::vector<std::string>& news) {
   }
   news.push_back(device.name + ": the link went down at attach and " +
                  (device.running ? "is up again" : "has stayed down for 5 s"));
-}
-
-constexpr std::uint32_t mtu_of(std::uint32_t frame_size) {
-  return frame_size - Packet::kHeadroom - kEthernetAndVlan;
 }
 
 Error mtu_error(const Netdev& device, std::uint32_t frame_size) {
@@ -99,6 +93,7 @@ Result<void> Engine::adopt(PortState& port, Program program) {
                   list);
   port.program = std::move(program);
   tell_of_metadata(port);
+  port.attached_to = port.device.index;
   return {};
 }
 
@@ -138,6 +133,7 @@ bool Engine::attach_timed(PortState& port) {
   if (!attached) return refuse(attached.error().message());
   port.program = std::move(*program);
   port.attached = AttachMode::native;
+  port.attached_to = port.device.index;
   return true;
 }
 
@@ -150,7 +146,10 @@ Result<void> Engine::attach(PortState& port) {
   auto program = Program::load(program_options(port));
   if (!program) return program.error();
   port.program = std::move(*program);
+  return climb_attach(port);
+}
 
+Result<void> Engine::climb_attach(PortState& port) {
   std::vector<AttachMode> rungs;
   if (options_.masked.native) {
     port.refused.push_back({"native", "It was masked."});
@@ -166,6 +165,7 @@ Result<void> Engine::attach(PortState& port) {
     attached = port.program->attach(port.device.index, mode);
     if (attached) {
       port.attached = mode;
+      port.attached_to = port.device.index;
       return see_what_attaching_changed(port);
     }
     if (!other_mode_may_work(attached.error().code)) break;
@@ -185,8 +185,9 @@ Result<void> Engine::see_what_attaching_changed(PortState& port) {
   return {};
 }
 
-Result<Socket> Engine::open_socket(PortState& port, CoreState& core,
-                                   QueueGrant& grant) {
+Result<Socket> Engine::open_socket(
+    const PortState& port, const CoreState& core, QueueGrant& grant,
+    std::optional<std::span<const std::uint64_t>> frames) {
   // A veth's peer takes 256 packets at a time; half of that leaves room for
   // others. A NIC's ring takes more.
   const std::uint32_t budget = port.device.driver == "veth" ? 128 : 256;
@@ -197,6 +198,7 @@ Result<Socket> Engine::open_socket(PortState& port, CoreState& core,
   options.multi_buffer = port.multi_buffer;
   options.first_frame = static_cast<std::uint64_t>(core.sockets.size()) *
                         options_.ring_size * options_.frame_size;
+  options.frames = frames;
   options.tx_budget = options_.masked.tx_budget ? 0 : budget;
 
   grant.port = port.options.name;

@@ -249,21 +249,26 @@ Result<void> Engine::set_up_core(std::size_t index) {
     if (const auto* table = port->program->bypass()) bypass.push_back(*table);
     QueueGrant grant;
     grant.core = index;
-    auto socket = open_socket(*port, core, grant);
+    auto socket = open_socket(*port, core, grant, std::nullopt);
     if (!socket) return socket.error();
     lent += socket->lent();
-    core.sockets.push_back(std::move(*socket));
+    core.sockets.emplace_back(std::move(*socket));
+    core.closed.emplace_back();
+    core.rebinds.emplace_back();
     queue_grants_.push_back(std::move(grant));
     facts.push_back({port->options.name, port->device.name,
                      MacAddress{port->device.mac}, port->device.mtu});
   }
   core.pool.emplace(core.umem->bytes(), options_.frame_size, lent);
   core.pool->expect_metadata();
+  std::uint64_t first_lent = 0;
   for (std::size_t i = 0; i < core.sockets.size(); ++i) {
+    const Socket& socket = *core.sockets[i];
     core.ports.emplace_back(static_cast<std::uint8_t>(i),
                             static_cast<std::uint16_t>(core.queue),
-                            core.sockets[i].rings(), *core.pool,
-                            options_.ring_size, core.sockets[i].lent());
+                            socket.rings(), *core.pool, options_.ring_size,
+                            socket.lent(), first_lent);
+    first_lent += std::uint64_t{socket.lent()} * options_.frame_size;
   }
   core.core =
       std::make_unique<Core>(index, core.cpu, core.ports, std::move(facts),

@@ -3,12 +3,45 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <sluice/engine.hpp>
 #include <thread>
 
 namespace sluice {
+
+/// The largest MTU of which a packet fits into a frame.
+constexpr std::uint32_t mtu_of(std::uint32_t frame_size) {
+  constexpr std::uint32_t kEthernetAndVlan = 18;  // In front of its bytes.
+  return frame_size - Packet::kHeadroom - kEthernetAndVlan;
+}
+
+// How far an interface that went is from carrying packets again. Steps are made
+// by Engine::heal(), on the engine's own thread; see docs/healing.md.
+struct Healing {
+  enum class Stage : std::uint8_t {
+    bound,       // Nothing to heal.
+    parting,     // The cores let go of its sockets.
+    recovering,  // The sockets are closed; the cores take the frames home.
+    away,        // Waits for the interface, looking for it now and then.
+    lending,     // It is there: the cores give frames for new sockets.
+    joining,     // The sockets are bound; the cores take them.
+  };
+  Stage stage = Stage::bound;
+  Time since{};                   // It went.
+  Time next{};                    // Look for it again.
+  Duration pause{};               // And that long after.
+  std::optional<Error> obstacle;  // What was in the way when last tried.
+};
+
+// Packets stopped coming; when they come again is news.
+struct Outage {
+  std::string what;           // "the link went down"; empty: there is none.
+  Time since{};
+  bool over = false;          // Nothing is in their way any more.
+  std::uint64_t packets = 0;  // When that was.
+};
 
 // An interface: claimed, attached.
 struct Engine::PortState {
@@ -17,8 +50,11 @@ struct Engine::PortState {
   Control claim;
   std::optional<Program> program;
   AttachMode attached = AttachMode::native;
+  int attached_to = 0;  // Index of the interface.
   bool multi_buffer = false;
   std::vector<Refused> refused;  // Of the attach ladder.
+  Healing healing;
+  Outage outage;
 };
 
 // A core. The order of the members is the order of their lives: what is mapped
@@ -27,7 +63,10 @@ struct Engine::CoreState {
   int cpu = 0;
   std::uint32_t queue = 0;
   std::optional<Umem> umem;
-  std::vector<Socket> sockets;  // As the engine's ports.
+  // As the engine's ports, and so what follows.
+  std::vector<std::optional<Socket>> sockets;
+  std::vector<SocketStatistics> closed;  // Of sockets that were.
+  std::deque<Rebind> rebinds;            // A deque: its elements stay put.
   std::optional<FramePool> pool;
   std::vector<Port> ports;
   std::unique_ptr<Core> core;

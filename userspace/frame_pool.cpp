@@ -149,7 +149,8 @@ FramePool::FramePool(std::span<std::byte> umem, std::uint32_t frame_size,
       frames_(static_cast<std::uint32_t>(umem.size() / frame_size)),
       frame_shift_(std::countr_zero(frame_size)),
       free_(std::make_unique<std::uint64_t[]>(frames_)),
-      links_(std::make_unique<Link[]>(frames_)) {
+      links_(std::make_unique<Link[]>(frames_)),
+      lent_to_(std::make_unique<std::uint8_t[]>(frames_)) {
   assert(std::has_single_bit(frame_size));
   assert(umem.size() % frame_size == 0);
   assert(lent <= frames_);
@@ -169,6 +170,25 @@ FramePool::~FramePool() {
     check_leaks();
     unpoison(at(0), map_.umem_size());
   }
+}
+
+std::uint32_t FramePool::recover(std::uint8_t port,
+                                 std::uint32_t most) noexcept {
+  std::uint64_t* const first_found = top_;
+  for (const std::uint64_t* at = free_.get(); at != first_found; ++at) {
+    lent_to_[*at >> frame_shift_] = kKept;
+  }
+  for (std::uint64_t i = 0; i < frames_; ++i) {
+    if (lent_to_[i] != port || top_ == first_found + most) continue;
+    FrameOwner owner = FrameOwner::fill;
+    if constexpr (kCheckFrames) owner = watch_->frames[i].owner;
+    put(i << frame_shift_, owner);
+  }
+  // As it was: without notes, what leaves the pool is the only port's.
+  for (const std::uint64_t* at = free_.get(); !tracks_ && at != top_; ++at) {
+    lent_to_[*at >> frame_shift_] = 0;
+  }
+  return static_cast<std::uint32_t>(top_ - first_found);
 }
 
 std::string FramePool::history(std::uint64_t addr) const {

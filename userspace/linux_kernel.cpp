@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <sluice/linux_kernel.hpp>
+#include <utility>
 
 namespace sluice {
 
@@ -83,7 +84,7 @@ void LinuxKernel::poll(Time deadline, std::uint32_t watched) noexcept {
   std::array<std::uint8_t, 33> port_of{};
   nfds_t count = 0;
   for (std::size_t i = 0; i < sockets_.size(); ++i) {
-    if (((watched & ~dead_) >> i & 1U) == 0) continue;
+    if (((watched & ~dead_) >> i & 1U) == 0 || sockets_[i] < 0) continue;
     port_of[count] = static_cast<std::uint8_t>(i);
     fds[count++] = {sockets_[i], POLLIN, 0};
   }
@@ -110,6 +111,16 @@ Time LinuxKernel::now() noexcept { return monotonic_now(); }
 
 bool LinuxKernel::next_event(Event& event) noexcept {
   return mailbox_.events_.pop(event);
+}
+
+void LinuxKernel::set_socket(std::uint8_t port, int fd) noexcept {
+  const int old = std::exchange(sockets_[port], fd);
+  dead_ &= ~(1U << port);
+  if (!uring_) return;
+  if (old >= 0) uring_->unwatch(old);
+  // Can't fail for want of room: there are no more ports than there were. What
+  // the kernel refuses now it is asked again before the next sleep.
+  if (fd >= 0) (void)uring_->watch(fd);
 }
 
 }  // namespace sluice

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <sluice/cpu.hpp>
 #include <sluice/poller.hpp>
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -70,6 +71,8 @@ void Loop::wake_rx(Port& port) noexcept {
 // reached within the age, waiting buys nothing and the kick comes at once.
 void Loop::transmit(Port& port, bool now) noexcept {
   Pending& pending = pending_[port.index()];
+  if (pending.leaving != nullptr) [[unlikely]]
+    return leave(port, pending);
   port.submit();
   if (port.transmitting() == 0) {
     pending.progress = core_.now();
@@ -139,7 +142,7 @@ void Loop::sleep() noexcept {
   // All kicks come before the last look at any RX: packets arrive meanwhile.
   for (Port& port : core_.ports()) {
     Pending& pending = pending_[port.index()];
-    if (port.untaken() == 0) continue;
+    if (port.transmitting() == 0 || port.untaken() == 0) continue;
     if (port.tx_needs_wakeup() && core_.now() >= pending.retry) {
       kick(port, pending);
     }
@@ -164,7 +167,25 @@ void Loop::sleep() noexcept {
   kernel_.wait(deadline, watched);
 }
 
+// What came before the interface went is the handler's yet. Frames that it
+// would take to replace them are lacking: the rest is cut off.
+void Loop::leave(Port& port, Pending& pending) noexcept {
+  port.submit();
+  if (port.receivable(1) > 0) return;
+  kernel_.set_socket(port.index(), -1);
+  port.part();
+  std::exchange(pending, {}).leaving->step = Rebind::Step::parted;
+}
+
+void Loop::rejoin(Port& port, const Rebind& rebind) noexcept {
+  port.join(rebind.rings);
+  core_.readdress(port.index(), rebind.mac, rebind.mtu);
+  kernel_.set_socket(port.index(), rebind.fd);
+  pending_[port.index()] = {};
+}
+
 bool Loop::take_event(Event& event) noexcept {
+  Rebind* const rebind = std::exchange(event.rebind, nullptr);
   switch (event.kind) {
     case Event::Kind::stop:
       stopping_ = true;
@@ -174,6 +195,23 @@ bool Loop::take_event(Event& event) noexcept {
       return false;
     case Event::Kind::link_up:
       pending_[event.port].retry = Time{};
+      return true;
+    case Event::Kind::gone:
+      pending_[event.port].leaving = rebind;
+      return true;
+    case Event::Kind::recover:
+      core_.ports()[event.port].recover();
+      rebind->step = Rebind::Step::recovered;
+      return false;
+    case Event::Kind::lend:
+      core_.ports()[event.port].lend(rebind->frames);
+      rebind->step = Rebind::Step::lent;
+      return false;
+    case Event::Kind::rebound:
+      if (rebind != nullptr) {
+        rejoin(core_.ports()[event.port], *rebind);
+        rebind->step = Rebind::Step::joined;
+      }
       return true;
     default:
       return true;

@@ -3,9 +3,26 @@
 #include <sluice/port.hpp>
 
 namespace sluice {
+namespace {
+
+// Rings without a kernel: nothing to read, and no room to write. A port that
+// has lost its socket has these, so that a turn need not ask. Never written.
+PortRings rings_of_nobody() noexcept {
+  static std::uint32_t zero = 0;
+  static std::uint32_t one = 1;
+  static std::uint64_t addr = 0;
+  static xdp_desc desc{};
+  return {.fill = {&one, &zero, &zero, {&addr, 1}},
+          .rx = {&zero, &zero, &zero, {&desc, 1}},
+          .tx = {&one, &zero, &zero, {&desc, 1}},
+          .completion = {&zero, &zero, &zero, {&addr, 1}}};
+}
+
+}  // namespace
 
 Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
-           FramePool& pool, std::uint32_t fill_target, std::uint32_t lent)
+           FramePool& pool, std::uint32_t fill_target, std::uint32_t lent,
+           std::uint64_t first_lent)
     : rx_(rings.rx),
       tx_(rings.tx),
       fill_(rings.fill),
@@ -20,6 +37,10 @@ Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
   assert(fill_target <= rx_.size() && fill_target <= fill_.size());
   assert(lent <= fill_target);
   counters_->fill_submitted += lent;
+  if (index > 0) pool.track();
+  for (std::uint64_t i = 0; i < lent; ++i) {
+    pool.lend(first_lent + i * pool.frame_size(), index);
+  }
 }
 
 void Port::refill_now(std::uint32_t missing) noexcept {
@@ -28,6 +49,11 @@ void Port::refill_now(std::uint32_t missing) noexcept {
   const std::uint32_t count =
       fill_.writable(std::min(missing, pool_->available()));
   if (count == 0) return;
+  fill_.submit(take_to_fill(count));
+}
+
+std::span<const std::uint64_t> Port::take_to_fill(
+    std::uint32_t count) noexcept {
   const auto frames = pool_->take(count);
   // Checked builds have overwritten all of it, and let nobody write now.
   if (!kCheckFrames && pool_->has_metadata()) {
@@ -35,11 +61,64 @@ void Port::refill_now(std::uint32_t missing) noexcept {
       Packet::forget_metadata(*pool_, addr);
     }
   }
+  if (pool_->tracks()) {
+    for (const std::uint64_t addr : frames) pool_->lend(addr, index_);
+  }
   for (const std::uint64_t addr : frames) {
     pool_->moved(addr, FrameOwner::pool, FrameOwner::fill);
   }
-  fill_.submit(frames);
   counters_->fill_submitted += count;
+  return frames;
+}
+
+void Port::part() noexcept {
+  submit();
+  while (reclaim() > 0) continue;
+  counters_->cut_off += rx_.readable(rx_.size()) + untaken();
+  if (chain_.open) {
+    drop_chain();
+    ++counters_->rx_broken;
+    chain_ = {};
+  }
+  join(rings_of_nobody());
+  parted_ = true;
+}
+
+void Port::recover() noexcept {
+  assert(parted_);
+  const std::uint32_t found =
+      pool_->recover(index_, receiving() + transmitting());
+  const std::uint32_t received = std::min(found, receiving());
+  counters_->rx_received += received;
+  counters_->completed += found - received;
+}
+
+void Port::lend(std::vector<std::uint64_t>& frames) noexcept {
+  assert(parted_);
+  const std::uint32_t count =
+      std::min(fill_target_ - receiving(), pool_->available());
+  assert(frames.capacity() >= frames.size() + count);
+  const auto taken = take_to_fill(count);
+  frames.insert(frames.end(), taken.begin(), taken.end());
+}
+
+void Port::join(const PortRings& rings) noexcept {
+  rx_ = ConsumerRing(rings.rx);
+  tx_ = ProducerRing(rings.tx);
+  fill_ = ProducerRing(rings.fill);
+  completion_ = ConsumerRing(rings.completion);
+  room_ = 0;
+  parted_ = false;
+}
+
+void Port::note_queued() noexcept {
+  for (std::uint32_t i = 0; i < queued_; ++i) pool_->lend(tx_[i].addr, index_);
+}
+
+void Port::keep(std::uint32_t count) noexcept {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (pool_->contains(rx_[i].addr, 0)) pool_->keep(rx_[i].addr);
+  }
 }
 
 void Port::drop_chain() noexcept {
@@ -86,6 +165,7 @@ std::optional<Packet> Port::gather(const xdp_desc& desc) noexcept {
   for (std::uint32_t i = 0; i < chain.segments; ++i) {
     const std::uint64_t next = pool_->link(addr).addr;
     pool_->moved(addr, FrameOwner::chain, FrameOwner::handler);
+    pool_->keep(addr);
     addr = next;
   }
   pool_->hold(chain.segments);

@@ -77,14 +77,7 @@ Result<Socket> Socket::open(const SocketOptions& options, const Umem& umem) {
   if (auto r = socket.size_rings(options); !r) return r.error();
   if (auto r = socket.map_rings(options); !r) return r.error();
 
-  ProducerRing<std::uint64_t> fill(socket.rings_.fill);
-  socket.lent_ = options.ring_size;
-  for (std::uint32_t i = 0; i < socket.lent_; ++i) {
-    fill[i] =
-        options.first_frame + static_cast<std::uint64_t>(i) * umem.frame_size();
-  }
-  fill.submit(socket.lent_);
-
+  socket.fill(options, umem.frame_size());
   if (auto r = socket.bind(options); !r) return r.error();
   if (auto r = socket.read_mode(options); !r) return r.error();
   if (auto r = socket.prove_tx(options); !r) return r.error();
@@ -165,6 +158,20 @@ Result<void> Socket::map_rings(const SocketOptions& options) {
   return {};
 }
 
+void Socket::fill(const SocketOptions& options, std::uint32_t frame_size) {
+  ProducerRing<std::uint64_t> fill(rings_.fill);
+  if (options.frames) {
+    fill.submit(*options.frames);
+    lent_ = static_cast<std::uint32_t>(options.frames->size());
+    return;
+  }
+  lent_ = options.ring_size;
+  for (std::uint32_t i = 0; i < lent_; ++i) {
+    fill[i] = options.first_frame + std::uint64_t{i} * frame_size;
+  }
+  fill.submit(lent_);
+}
+
 // A pool is torn down behind the back of close(2): after a restart the queue
 // may be busy for some time (36 to 90 ms were seen).
 Result<void> Socket::bind(const SocketOptions& options) {
@@ -221,6 +228,17 @@ Result<void> Socket::prove_tx(const SocketOptions& options) {
   }
   return Error::last("sendto(AF_XDP)", described(options),
                      "The driver bound the queue, but can't send on it.");
+}
+
+SocketStatistics& SocketStatistics::operator+=(
+    const SocketStatistics& other) noexcept {
+  rx_dropped += other.rx_dropped;
+  rx_invalid += other.rx_invalid;
+  tx_invalid += other.tx_invalid;
+  rx_ring_full += other.rx_ring_full;
+  fill_empty += other.fill_empty;
+  tx_empty += other.tx_empty;
+  return *this;
 }
 
 Result<SocketStatistics> Socket::statistics() const {

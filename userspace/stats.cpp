@@ -100,6 +100,7 @@ QueueStats QueueStats::of(std::string name, const Port& port,
   stats.kicks = counters.kicks.value();
   stats.kick_errors = counters.kick_errors.value();
   stats.rx_wakes = counters.rx_wakes.value();
+  stats.cut_off = counters.cut_off.value();
   return stats;
 }
 
@@ -138,7 +139,10 @@ QueueStats Engine::queue_stats(std::size_t core, std::size_t port) const {
   const CoreState& state = *cores_[core];
   QueueStats stats =
       QueueStats::of(ports_[port]->options.name, state.ports[port], core);
-  if (auto kernel = state.sockets[port].statistics()) stats.kernel = *kernel;
+  stats.kernel = state.closed[port];
+  if (const auto& socket = state.sockets[port]) {
+    if (auto kernel = socket->statistics()) stats.kernel += *kernel;
+  }
   return stats;
 }
 

@@ -2,6 +2,7 @@
 #include <liburing.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <sluice/uring.hpp>
 
@@ -10,6 +11,8 @@ namespace {
 
 // Completions of no poll: the answers to cancel requests.
 constexpr std::uint64_t kCancel = ~0ULL;
+// Of 10 ms at most: a poll that does not end then is left to the kernel.
+constexpr int kCancelTurns = 100;
 
 __kernel_timespec until(Time deadline) noexcept {
   const Time now = monotonic_now();
@@ -47,29 +50,45 @@ Result<std::unique_ptr<Uring>> Uring::open() {
 
 Uring::~Uring() {
   if (ring_->ring_fd < 0) return;
-  // Asked again each time: a poll that has just fired can't be cancelled before
-  // its completion is seen. Bounded: the next request finds it.
-  for (int turn = 0; turn < 100 && cancel_polls() > 0; ++turn) {
-    __kernel_timespec nap{0, 10'000'000};
-    io_uring_cqe* cqe = nullptr;
-    io_uring_submit_and_wait_timeout(ring_.get(), &cqe, 1, &nap, nullptr);
-    drain();
+  for (int turn = 0; turn < kCancelTurns && cancel_all(); ++turn) {
+    await_cancelled();
   }
   io_uring_queue_exit(ring_.get());
 }
 
-// How many polls are armed yet, each with a request to be cancelled.
-std::size_t Uring::cancel_polls() noexcept {
-  std::size_t armed = 0;
-  for (std::size_t i = 0; i < count_; ++i) {
-    if (!watches_[i].armed) continue;
-    ++armed;
-    io_uring_sqe* sqe = io_uring_get_sqe(ring_.get());
-    if (sqe == nullptr) break;
-    io_uring_prep_poll_remove(sqe, i);
+// True if the poll is armed yet: then it has been asked to end. Asked again and
+// again: one that has just fired can't be cancelled before its completion is
+// seen.
+bool Uring::cancel(std::size_t index) noexcept {
+  if (!watches_[index].armed) return false;
+  if (io_uring_sqe* sqe = io_uring_get_sqe(ring_.get()); sqe != nullptr) {
+    io_uring_prep_poll_remove(sqe, index);
     io_uring_sqe_set_data64(sqe, kCancel);
   }
+  return true;
+}
+
+bool Uring::cancel_all() noexcept {
+  bool armed = false;
+  for (std::size_t i = 0; i < count_; ++i) armed |= cancel(i);
   return armed;
+}
+
+void Uring::await_cancelled() noexcept {
+  __kernel_timespec nap{0, 10'000'000};
+  io_uring_cqe* cqe = nullptr;
+  io_uring_submit_and_wait_timeout(ring_.get(), &cqe, 1, &nap, nullptr);
+  drain();
+}
+
+void Uring::unwatch(int fd) noexcept {
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (watches_[i].fd != fd) continue;
+    for (int turn = 0; turn < kCancelTurns && cancel(i); ++turn) {
+      await_cancelled();
+    }
+    watches_[i] = {};
+  }
 }
 
 void Uring::arm(std::size_t index) noexcept {
@@ -82,9 +101,12 @@ void Uring::arm(std::size_t index) noexcept {
 }
 
 Result<void> Uring::watch(int fd) {
-  if (count_ == kWatchedMax) return Error{ENOSPC, "watch", std::to_string(fd)};
-  watches_[count_].fd = fd;
-  arm(count_++);
+  std::size_t at = 0;
+  while (at < count_ && watches_[at].fd >= 0) ++at;
+  if (at == kWatchedMax) return Error{ENOSPC, "watch", std::to_string(fd)};
+  count_ = std::max(count_, at + 1);
+  watches_[at].fd = fd;
+  arm(at);
   const int result = io_uring_submit(ring_.get());
   if (result < 0) return Error{-result, "io_uring_enter", std::to_string(fd)};
   return {};
@@ -113,7 +135,8 @@ bool Uring::drain() noexcept {
 void Uring::wait(Time deadline) noexcept {
   bool rearmed = false;
   for (std::size_t i = 0; i < count_; ++i) {
-    if (watches_[i].armed || watches_[i].dead) continue;
+    const Watch& watch = watches_[i];
+    if (watch.armed || watch.dead || watch.fd < 0) continue;
     arm(i);
     rearmed = true;
   }

@@ -77,6 +77,9 @@ struct EngineOptions {
   /// Attach beside other XDP programs: ProgramOptions::dispatcher.
   bool dispatcher = false;
   std::uint32_t priority = 50;  ///< ProgramOptions::priority.
+  /// How long an interface that went, deleted or moved to another namespace,
+  /// may be away before serve() gives up; 0: no time at all.
+  Duration heal_timeout = std::chrono::seconds(30);
   Masked masked;
 };
 
@@ -161,13 +164,16 @@ class Engine {
   enum class Served : std::uint8_t {
     deadline,  ///< It has come.
     readable,  ///< One of `fds` is.
-    gone,      ///< An interface was deleted; see gone().
+    news,      ///< Something happened to a link: take_news().
+    gone,      ///< An interface went, and did not come back: failure().
   };
   /// What is answered to who asks at the control socket of an interface.
   using Answer = std::function<std::string(const std::string& interface,
                                            std::string_view request)>;
   /// Handles link changes and who asks at the control sockets, until `deadline`
-  /// (CLOCK_MONOTONIC), or until one of `fds` is readable.
+  /// (CLOCK_MONOTONIC), or until one of `fds` is readable. An interface that
+  /// went and is back, by its name, is attached to and bound again meanwhile;
+  /// set-up that blocks, for a second at most, is its price.
   Served serve(Time deadline, std::span<const int> fds,
                const Answer& answer = {});
 
@@ -196,6 +202,10 @@ class Engine {
   }
   [[nodiscard]] std::span<const Coverage> coverage() const noexcept {
     return coverage_;
+  }
+  /// Why serve() gave up.
+  [[nodiscard]] const std::optional<Error>& failure() const noexcept {
+    return failure_;
   }
   /// What happened to the links since the last call, for people.
   [[nodiscard]] std::vector<std::string> take_news();
@@ -244,15 +254,40 @@ class Engine {
   Result<void> choose_frames();
   void measure_coverage();
   Result<void> set_up_core(std::size_t index);
-  Result<Socket> open_socket(PortState& port, CoreState& core,
-                             QueueGrant& grant);
+  Result<void> climb_attach(PortState& port);
+  Result<Socket> open_socket(
+      const PortState& port, const CoreState& core, QueueGrant& grant,
+      std::optional<std::span<const std::uint64_t>> frames);
   Result<Socket> climb(const PortState& port, const Umem& umem,
                        SocketOptions options, QueueGrant& grant) const;
   Result<void> start_cores(std::uint32_t holds, const Body& body);
   void run_core(std::size_t index, const Body& body);
   Result<void> arm();
-  void link_changed(const LinkWatch::Change& change);
   void post_all(Event::Kind kind);
+  static void post(CoreState& core, const Event& event);
+
+  // engine_links.cpp: what is told of interfaces.
+  void read_links();
+  void link_changed(const LinkWatch::Change& change);
+  void link_moved(std::size_t port, bool running);
+  void look_at(std::size_t port);
+  void renamed(PortState& port, const std::string& name);
+  void queues_changed(const Netdev& was, const Netdev& is);
+  [[nodiscard]] std::uint64_t received(std::size_t port) const;
+  void look_for_traffic(std::size_t port);
+
+  // engine_heal.cpp: what is done about it.
+  Time heal();
+  void lose(std::size_t port);
+  void advance(std::size_t port);
+  void close_sockets(std::size_t port);
+  void find_again(std::size_t port);
+  Result<void> reattach(PortState& port);
+  Result<void> open_sockets(std::size_t port);
+  void rejoined(std::size_t port);
+  void retry(PortState& port, Error obstacle);
+  void ask(std::size_t port, Event::Kind kind);
+  [[nodiscard]] bool all_are(std::size_t port, Rebind::Step step) const;
   void refresh_ledgers();
   [[nodiscard]] QueueStats queue_stats(std::size_t core,
                                        std::size_t port) const;
@@ -267,7 +302,8 @@ class Engine {
   std::vector<Coverage> coverage_;
   std::vector<std::string> news_;
   Report report_;
-  bool gone_ = false;
+  Time next_look_{};
+  std::optional<Error> failure_;
   bool running_ = false;
 };
 

@@ -87,7 +87,8 @@ class FramePool {
   /// A frame for a new packet. REQUIRES: available() > 0.
   [[nodiscard]] std::uint64_t take() noexcept {
     assert(available() > 0);
-    return *--top_;
+    keep(*--top_);
+    return *top_;
   }
   /// Frames for the FILL ring; read them before the next one comes home.
   /// REQUIRES: count <= available().
@@ -105,6 +106,28 @@ class FramePool {
     if constexpr (kCheckFrames) assert(available() < frames_);
     *top_++ = addr;
   }
+
+  // Which port's socket the kernel has a frame by is noted, so that what it had
+  // is found when that socket is gone: no ring says what a driver has in
+  // between. Of frames in the pool the note means nothing. It costs nothing
+  // where a core has one port and a handler that keeps no packet: the kernel
+  // then has what is not in the pool.
+
+  /// From now on frames are to be noted: there is a second port.
+  void track() noexcept { tracks_ = true; }
+  [[nodiscard]] bool tracks() const noexcept { return tracks_; }
+  /// The kernel has the frame by way of that port. REQUIRES: tracks().
+  void lend(std::uint64_t addr, std::uint8_t port) noexcept {
+    lent_to_[addr >> frame_shift_] = port;
+  }
+  /// A handler may keep the frame.
+  void keep(std::uint64_t addr) noexcept {
+    tracks_ = true;
+    lent_to_[addr >> frame_shift_] = kKept;
+  }
+  /// What the kernel had by way of that port comes home: how many frames, at
+  /// most `most`. For when it can't touch them any more. Looks at every frame.
+  std::uint32_t recover(std::uint8_t port, std::uint32_t most) noexcept;
 
   /// Handlers own `count` more frames. Called once a burst.
   void hold(std::uint32_t count) noexcept { held_ += count; }
@@ -169,14 +192,18 @@ class FramePool {
   void check_leaks() const noexcept;
   void note_sent(std::uint64_t addr, std::uint32_t size) noexcept;
 
+  static constexpr std::uint8_t kKept = 0xff;  // Lent to no port.
+
   FrameMap map_;
   std::uint64_t* top_;  // One past the free frame used last.
   std::uint32_t held_ = 0;
   std::uint32_t frames_;
   bool has_metadata_ = false;
+  bool tracks_ = false;
   int frame_shift_;
   std::unique_ptr<std::uint64_t[]> free_;  // The stack, frames_ entries.
   std::unique_ptr<Link[]> links_;
+  std::unique_ptr<std::uint8_t[]> lent_to_;  // By frame: a port, or kKept.
   std::unique_ptr<Watch> watch_;  // Checked builds only.
 };
 

@@ -6,24 +6,51 @@
 // one, over files, or over nothing.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <sluice/address.hpp>
 #include <sluice/clock.hpp>
+#include <sluice/port.hpp>
+#include <vector>
 
 namespace sluice {
+
+/// How a port gets another socket, between the loop that has the port and
+/// whoever closes and opens sockets. Each side does its step and tells the
+/// other: the loop here, the other by an Event. What a step needs is written
+/// before it is told, and read after.
+struct Rebind {
+  enum class Step : std::uint8_t {
+    joined,     ///< The port has a socket.
+    parted,     ///< It has let go of it: to be closed.
+    recovered,  ///< The closed socket's frames are home.
+    lent,       ///< `frames` are to be the next socket's.
+  };
+  std::atomic<Step> step{Step::joined};
+  /// Lent for FILL. Has the capacity of an RX ring before it is asked for.
+  std::vector<std::uint64_t> frames;
+  int fd = -1;  ///< The next socket, bound, FILL full.
+  PortRings rings;
+  MacAddress mac{};  ///< Of its interface.
+  std::uint32_t mtu = 0;
+};
 
 /// Something that happened outside of the rings.
 struct Event {
   enum class Kind : std::uint8_t {
     link_up,
     link_down,
-    rebound,  ///< The port's socket was made anew.
-    gone,     ///< The interface was deleted: nothing more comes or goes.
+    rebound,  ///< The port's socket was made anew: packets come and go again.
+    gone,     ///< The interface was deleted: what came still comes, no more.
+    recover,  ///< The port's old socket is closed. Not given to handlers.
+    lend,     ///< A new one wants frames. Not given to handlers.
     publish,  ///< Somebody asks for the ledger. Not given to handlers.
     stop,     ///< Finish what is under way, then end. Not given to handlers.
   };
   Kind kind = Kind::stop;
   std::uint8_t port = 0;
+  Rebind* rebind = nullptr;  ///< From `gone` to `rebound`. Not for handlers.
 };
 
 /// One per core. All calls come from the core's thread, and none of them more
@@ -49,6 +76,11 @@ class Kernel {
 
   /// The next event, if there is one.
   [[nodiscard]] virtual bool next_event(Event& event) noexcept = 0;
+
+  /// The port has this socket from now on; -1: none, and on return nothing here
+  /// keeps the old one open. Once for each Rebind, and never where there are
+  /// none.
+  virtual void set_socket(std::uint8_t /*port*/, int /*fd*/) noexcept {}
 };
 
 }  // namespace sluice

@@ -44,6 +44,7 @@ class LinuxKernel : public Kernel {
   void wait(Time deadline, std::uint32_t watched) noexcept override;
   [[nodiscard]] Time now() noexcept override;
   [[nodiscard]] bool next_event(Event& event) noexcept override;
+  void set_socket(std::uint8_t port, int fd) noexcept override;
 
   /// Why it does not sleep in io_uring; code 0 if it does.
   [[nodiscard]] const Error& refusal() const noexcept { return refusal_; }

@@ -41,6 +41,12 @@ class Loop {
   /// RX: a descriptor that is no whole packet, though it may complete one.
   [[gnu::cold]] std::optional<Packet> gather(Port& port,
                                              const xdp_desc& desc) noexcept;
+  /// The handler has frames that it did not send: perhaps some that just came.
+  [[nodiscard]] bool keeps() const noexcept {
+    std::uint32_t queued = 0;
+    for (const Port& port : core_.ports()) queued += port.queued();
+    return core_.pool().held() != queued;
+  }
   /// TX: what was sent this turn goes to the kernel, now or a little later.
   void transmit(Port& port, bool now) noexcept;
   /// FILL: wakes the driver where it asks for that.
@@ -68,9 +74,12 @@ class Loop {
     Time progress{};  // The last completion, or when TX was last empty.
     std::uint64_t completed = 0;
     bool stalled = false;
+    Rebind* leaving = nullptr;  // Its socket is lost, and RX is to be emptied.
   };
   void kick(Port& port, Pending& pending) noexcept;
   void watch_progress(Port& port, Pending& pending) noexcept;
+  void leave(Port& port, Pending& pending) noexcept;
+  void rejoin(Port& port, const Rebind& rebind) noexcept;
   void sleep() noexcept;
   void publish() noexcept;
   [[nodiscard]] Duration expected_gap() const noexcept;
@@ -135,14 +144,15 @@ class Poller : public Loop {
     const std::uint32_t count = port.receivable(options_.batch);
     if (count == 0) return 0;
     core_.pool().hold(count);
+    Taken taken{.packets = count};
     if constexpr (PacketHandler<H>) {
-      each_packet(port, count, [this](Packet packet) {
+      each_packet(port, count, taken, [this](Packet packet) {
         handler_(std::move(packet), core_);
       });
     } else {
       Packet* const first = reinterpret_cast<Packet*>(burst_.data());
       Packet* next = first;
-      each_packet(port, count, [&next](Packet packet) {
+      each_packet(port, count, taken, [&next](Packet packet) {
         std::construct_at(next++, std::move(packet));
       });
       const std::span<Packet> packets(first, next);
@@ -150,13 +160,21 @@ class Poller : public Loop {
       if (!packets.empty()) handler_(burst, core_);
       std::destroy(packets.begin(), packets.end());
     }
+    if (keeps()) [[unlikely]]
+      port.keep(count);
+    port.release(count, taken.packets, taken.bytes);
     arrived(count);
     return count;
   }
 
+  struct Taken {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+  };
   // Calls `take` with each packet of the first `count` descriptors in RX.
   template <class Take>
-  void each_packet(Port& port, std::uint32_t count, Take take) noexcept {
+  void each_packet(Port& port, std::uint32_t count, Taken& taken,
+                   Take take) noexcept {
     const Arrivals arrivals = port.arrivals();
     std::uint32_t plain = port.plain_options();
     std::uint64_t packets = count;
@@ -176,7 +194,7 @@ class Poller : public Loop {
         }
       }
     }
-    port.release(count, packets, bytes);
+    taken = {packets, bytes};
   }
 
   std::uint32_t take_events() noexcept {

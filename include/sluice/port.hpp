@@ -20,6 +20,8 @@
 #include <sluice/packet.hpp>
 #include <sluice/ring.hpp>
 #include <sluice/uapi.hpp>
+#include <span>
+#include <vector>
 
 namespace sluice {
 
@@ -46,6 +48,7 @@ struct PortCounters {
   Counter kicks;        ///< System calls that asked for transmission.
   Counter kick_errors;  ///< Of those, failed (ENETDOWN, ENXIO, ENOBUFS ...).
   Counter rx_wakes;     ///< System calls that asked for reception.
+  Counter cut_off;      ///< Frames in RX and TX when their socket was lost.
   // The ledger's: frames, counted where they change hands.
   Counter fill_submitted;
   Counter rx_received;
@@ -90,9 +93,10 @@ class Port {
   /// `fill_target`: frames the kernel is to have for receiving; at most the RX
   /// ring's size, so that RX can't overflow. `pool` and the rings' memory
   /// outlive the port. `index`: which of the core's ports this is. `lent`:
-  /// frames that were given to FILL before.
+  /// frames that were given to FILL before, the ones from `first_lent` on.
   Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
-       FramePool& pool, std::uint32_t fill_target, std::uint32_t lent = 0);
+       FramePool& pool, std::uint32_t fill_target, std::uint32_t lent = 0,
+       std::uint64_t first_lent = 0);
 
   // --- The loop's side ----------------------------------------------------
 
@@ -148,6 +152,9 @@ class Port {
   /// that is no good. Gives the packet once it is complete, counted as held.
   [[nodiscard]] std::optional<Packet> gather(const xdp_desc& desc) noexcept;
 
+  /// The handler may keep what is in the first `count` RX slots.
+  void keep(std::uint32_t count) noexcept;
+
   /// Gives the first `count` RX slots back, once all are read.
   void release(std::uint32_t count, std::uint64_t packets,
                std::uint64_t bytes) noexcept {
@@ -166,6 +173,7 @@ class Port {
   /// Queued packets -> TX ring, where the kernel may see them.
   void submit() noexcept {
     if (queued_ == 0) return;
+    if (pool_->tracks()) note_queued();
     pool_->unhold(queued_);
     tx_.submit(queued_);
     counters_->tx_submitted += queued_;
@@ -177,6 +185,9 @@ class Port {
     queued_bytes_ = 0;
   }
 
+  /// Frames of packets that were taken for sending and not submitted: they
+  /// count as held yet.
+  [[nodiscard]] std::uint32_t queued() const noexcept { return queued_; }
   /// TX entries that the kernel has not taken yet, read afresh.
   [[nodiscard]] std::uint32_t untaken() noexcept { return tx_.unconsumed(); }
   [[nodiscard]] bool tx_needs_wakeup() const noexcept {
@@ -213,6 +224,21 @@ class Port {
     find_room(tx_.size());
     return room_ - queued_;
   }
+
+  // --- One socket lost, another in its place --------------------------------
+
+  /// Lets go of the rings: from now on nothing comes, and nothing is taken for
+  /// sending. What RX and TX still have is counted as cut_off; the frames stay
+  /// the kernel's.
+  void part() noexcept;
+  /// What the kernel had comes home. REQUIRES: the socket is closed.
+  void recover() noexcept;
+  /// Frames for FILL of the next socket, up to the target. They are the
+  /// kernel's from here on. `frames` has the capacity.
+  void lend(std::vector<std::uint64_t>& frames) noexcept;
+  /// Goes on with the rings of another socket, which has what was lent.
+  void join(const PortRings& rings) noexcept;
+  [[nodiscard]] bool parted() const noexcept { return parted_; }
 
   // --- Facts ---------------------------------------------------------------
 
@@ -272,7 +298,9 @@ class Port {
     return room_ - queued_ >= wanted;
   }
   bool send_chain(FramePool::Link first, std::uint32_t segments) noexcept;
+  void note_queued() noexcept;
   void refill_now(std::uint32_t missing) noexcept;
+  std::span<const std::uint64_t> take_to_fill(std::uint32_t count) noexcept;
   void drop_chain() noexcept;
 
   ConsumerRing<xdp_desc> rx_;
@@ -291,6 +319,7 @@ class Port {
   Chain chain_;
   std::uint16_t queue_;
   std::uint8_t index_;
+  bool parted_ = false;
 };
 
 }  // namespace sluice

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <sluice/port.hpp>
 #include <sluice/result.hpp>
 #include <sluice/sys.hpp>
 #include <sluice/umem.hpp>
+#include <span>
 #include <string>
 
 namespace sluice {
@@ -22,6 +24,8 @@ struct SocketOptions {
   bool zero_copy = false;          ///< Ask for zero-copy; otherwise for copies.
   bool multi_buffer = false;       ///< Packets may span frames (XDP_USE_SG).
   std::uint64_t first_frame = 0;   ///< Address of the first frame to fill with.
+  /// Frames to fill with instead, by address; not more than FILL has room for.
+  std::optional<std::span<const std::uint64_t>> frames = std::nullopt;
   /// Descriptors of one kick in copy mode; 0: the kernel's 32.
   std::uint32_t tx_budget = 0;
 };
@@ -35,6 +39,8 @@ struct SocketStatistics {
   std::uint64_t rx_ring_full = 0;  ///< RX had no room.
   std::uint64_t fill_empty = 0;    ///< FILL had nothing.
   std::uint64_t tx_empty = 0;      ///< Not a loss: TX was looked at in vain.
+
+  SocketStatistics& operator+=(const SocketStatistics& other) noexcept;
 };
 
 class Socket {
@@ -80,6 +86,7 @@ class Socket {
   Result<void> register_umem(const SocketOptions& options, const Umem& umem);
   Result<void> size_rings(const SocketOptions& options);
   Result<void> map_rings(const SocketOptions& options);
+  void fill(const SocketOptions& options, std::uint32_t frame_size);
   Result<void> bind(const SocketOptions& options);
   Result<void> read_mode(const SocketOptions& options);
   Result<void> prove_tx(const SocketOptions& options);

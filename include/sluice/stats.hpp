@@ -20,7 +20,7 @@ struct QueueStats {
   std::uint64_t rx_packets = 0, rx_bytes = 0, rx_invalid = 0, rx_broken = 0;
   std::uint64_t tx_packets = 0, tx_bytes = 0, tx_full = 0, tx_refused = 0;
   std::uint64_t tx_stalls = 0, pool_dry = 0;
-  std::uint64_t kicks = 0, kick_errors = 0, rx_wakes = 0;
+  std::uint64_t kicks = 0, kick_errors = 0, rx_wakes = 0, cut_off = 0;
   SocketStatistics kernel;  ///< What the kernel counts for the socket.
 
   /// Of a port's counters; `kernel` is all zero.
@@ -30,7 +30,7 @@ struct QueueStats {
   /// Packets that were lost, by whoever's fault. (An empty FILL is a reason
   /// for rx_dropped, not a loss of its own.)
   [[nodiscard]] std::uint64_t lost() const noexcept {
-    return rx_invalid + rx_broken + tx_full + tx_refused + kernel.rx_dropped +
+    return rx_invalid + rx_broken + tx_full + tx_refused + cut_off + kernel.rx_dropped +
            kernel.rx_ring_full + kernel.tx_invalid;
   }
 };

@@ -30,6 +30,10 @@ class Uring {
   /// Watches `fd`, one of up to 64, for input. System call: io_uring_enter(2).
   Result<void> watch(int fd);
 
+  /// Stops watching `fd`; on return nothing here keeps its file open. Bounded: a
+  /// second, where the kernel does not answer.
+  void unwatch(int fd) noexcept;
+
   /// Sleeps until `deadline`, or until one of the watched descriptors has had
   /// an edge since the last call. Returns at once where a poll had to be armed
   /// anew: look again before you sleep. System call: io_uring_enter(2), one.
@@ -39,11 +43,13 @@ class Uring {
   Uring();
   void arm(std::size_t index) noexcept;
   bool drain() noexcept;
-  std::size_t cancel_polls() noexcept;
+  bool cancel(std::size_t index) noexcept;
+  bool cancel_all() noexcept;
+  void await_cancelled() noexcept;
 
   static constexpr std::size_t kWatchedMax = 64;
   struct Watch {
-    int fd = -1;
+    int fd = -1;  // None: the place is free.
     bool armed = false;
     bool dead = false;  // Its device is gone: polling it would never block.
   };

@@ -229,7 +229,9 @@ class EngineRun {
     const Time deadline = monotonic_now() + patience;
     while (!done()) {
       if (monotonic_now() >= deadline) return false;
-      (void)engine_->serve(monotonic_now() + Duration(2ms), {});
+      lab_.in(Side::a, [&] {
+        (void)engine_->serve(monotonic_now() + Duration(2ms), {});
+      });
     }
     return true;
   }

@@ -153,6 +153,11 @@ void add_output_flags(CLI::App& app, RunFlags& flags) {
                  "Stop after so many seconds; 0: run until a signal")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--heal-timeout", flags.heal_timeout,
+                 "End with an error when an interface that went is not back "
+                 "after so many seconds; 0: at once")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
   app.add_option("--interval", flags.interval,
                  "Seconds between live lines; 0: none")
       ->check(CLI::NonNegativeNumber)
@@ -283,6 +288,8 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   options.timestamps = flags.timestamps;
   options.dispatcher = flags.dispatcher;
   options.priority = flags.priority;
+  options.heal_timeout =
+      Duration(static_cast<std::int64_t>(flags.heal_timeout * 1e9));
   return options;
 }
 

@@ -30,6 +30,7 @@ struct RunFlags {
   std::uint32_t bypass_flows = 0;
   std::string mirror;  // A file.
   double duration = 0;
+  double heal_timeout = 30;
   double interval = 1;
   bool json = false;
   bool force = false;

@@ -31,7 +31,7 @@ std::string answer_of(Engine& engine, const std::string& interface,
 
 // From the first live line to the reason to stop.
 std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
-                  MirrorFile& mirror, Show& show, bool& failed) {
+                  MirrorFile& mirror, Show& show) {
   const auto answer = [&](const std::string& interface,
                           std::string_view request) {
     return answer_of(engine, interface, request);
@@ -50,10 +50,7 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
       if (signal != "SIGHUP") return signal;
       for (const std::string& line : file.reload(engine)) show.news(line);
     }
-    if (served == Engine::Served::gone) {
-      failed = true;
-      return "an interface is gone";
-    }
+    if (served == Engine::Served::gone) return "an interface is gone";
     const Time now = monotonic_now();
     if (timetable.over(now)) return "duration";
     if (timetable.take_line(now)) {
@@ -85,14 +82,17 @@ int run(const RunFlags& flags, const Choice& handler) {
   const auto show = flags.json ? json_show() : text_show();
   show->started(Granted(**engine));
   for (const std::string& line : (*engine)->take_news()) show->news(line);
-  bool failed = false;
-  const std::string reason =
-      serve(**engine, flags, signals, *mirror, *show, failed);
+  const std::string reason = serve(**engine, flags, signals, *mirror, *show);
   (*engine)->stop();
   const auto closed = mirror->close();
   const Stats stats = (*engine)->stats();
   show->ended(stats, (*engine)->report(), reason);
   if (!closed) return fail(closed.error());
+  bool failed = false;
+  if (const auto& failure = (*engine)->failure()) {
+    failed = true;
+    fail(*failure);
+  }
   if (!stats.ledger().balanced()) {
     fmt::print(stderr, "sluice: frames do not add up: this is a bug\n");
     failed = true;

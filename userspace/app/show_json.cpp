@@ -54,7 +54,8 @@ Json of(const QueueStats& queue) {
           {"tx_stalls", queue.tx_stalls},
           {"kicks", queue.kicks},
           {"kick_errors", queue.kick_errors},
-          {"rx_wakes", queue.rx_wakes}};
+          {"rx_wakes", queue.rx_wakes},
+          {"cut_off", queue.cut_off}};
 }
 
 Json of(const CoreStats& core) {

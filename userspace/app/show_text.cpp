@@ -18,6 +18,7 @@ std::string reasons(const QueueStats& queue) {
       {"tx_full", queue.tx_full},
       {"tx_refused", queue.tx_refused},
       {"tx_invalid", queue.kernel.tx_invalid},
+      {"cut_off", queue.cut_off},
   };
   std::string text;
   for (const auto& [name, count] : all) {
@@ -43,6 +44,7 @@ QueueStats minus(QueueStats after, const QueueStats& before) {
   after.tx_refused -= before.tx_refused;
   after.tx_stalls -= before.tx_stalls;
   after.pool_dry -= before.pool_dry;
+  after.cut_off -= before.cut_off;
   after.kernel.rx_dropped -= before.kernel.rx_dropped;
   after.kernel.rx_ring_full -= before.kernel.rx_ring_full;
   after.kernel.fill_empty -= before.kernel.fill_empty;
