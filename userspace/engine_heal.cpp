@@ -165,10 +165,9 @@ Result<void> Engine::open_sockets(std::size_t index) {
   for (std::size_t i = 0; i < cores_.size(); ++i) {
     QueueGrant& grant = queue_grants_[i * ports_.size() + index];
     if (grant.mode != grants[i].mode) {
-      news_.push_back(port.device.name + " queue " +
-                      std::to_string(grant.queue) + ": " +
-                      to_string(grants[i].mode) + " now, it was " +
-                      to_string(grant.mode));
+      news_.push_back(
+          port.device.name + " queue " + std::to_string(grant.queue) + ": " +
+          to_string(grants[i].mode) + " now, it was " + to_string(grant.mode));
     }
     grant = std::move(grants[i]);
     Rebind& rebind = cores_[i]->rebinds[index];
@@ -204,11 +203,11 @@ void Engine::retry(PortState& port, Error obstacle) {
   healing.next = monotonic_now() + healing.pause;
   healing.pause = std::min(2 * healing.pause, kPauseMax);
   const bool absent = obstacle.code == ENODEV;
-  const bool told = healing.obstacle &&
-                    healing.obstacle->message() == obstacle.message();
+  const bool told =
+      healing.obstacle && healing.obstacle->message() == obstacle.message();
   if (!absent && !told) {
-    news_.push_back(port.device.name + ": there again, but not usable yet: " +
-                    obstacle.message());
+    news_.push_back(port.device.name +
+                    ": there again, but not usable yet: " + obstacle.message());
   }
   healing.obstacle = std::move(obstacle);
 }

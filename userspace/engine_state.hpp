@@ -37,7 +37,7 @@ struct Healing {
 
 // Packets stopped coming; when they come again is news.
 struct Outage {
-  std::string what;           // "the link went down"; empty: there is none.
+  std::string what;  // "the link went down"; empty: there is none.
   Time since{};
   bool over = false;          // Nothing is in their way any more.
   std::uint64_t packets = 0;  // When that was.

@@ -104,7 +104,9 @@ TEST_F(LifeTest, AnotherProcessReadsTheStatus) {
 }
 
 TEST_F(LifeTest, DeletedInterfaceEndsTheRunAndIsNamed) {
-  Running run = this->run(kReflect);
+  Words flags = kReflect;
+  flags.insert(flags.end(), {"--heal-timeout", "0"});
+  Running run = this->run(flags);
   ASSERT_TRUE(run.up());
   ASSERT_TRUE(lab().remove());
   EXPECT_EQ(run.process().wait(5s), 1) << "it runs on";
