@@ -280,6 +280,7 @@ inline void RandomWork::saw(const SimDeparture& departure) {
   if (owed.empty()) return wrong("A packet went out that nobody sent.");
   const Sent sent = owed.front();
   owed.pop_front();
+  if (departure.fate == SimFate::cut_off) return;
   if (sent.empty != (departure.fate == SimFate::invalid)) {
     return wrong("A descriptor was invalid that should not be.");
   }

@@ -38,6 +38,7 @@ SimFaults SimFaults::rough() noexcept {
   faults.link_flap = 0.00002;
   faults.chain_split = 0.3;
   faults.chain_cut = 0.05;
+  faults.port_lost = 0.00002;
   faults.wake_spurious = 0.1;
   return faults;
 }
@@ -58,8 +59,9 @@ const char* name_of(SimTrait trait) noexcept {
       "rx_chain_split",    "rx_chain_cut",
       "rx_chain_overlong", "fill_invalid",
       "link_down",         "link_up",
-      "wake_spurious",     "wake_missed",
-      "index_wrapped"};
+      "port_lost",         "port_rebound",
+      "tx_cut_off",        "wake_spurious",
+      "wake_missed",       "index_wrapped"};
   return kNames[static_cast<std::size_t>(trait)];
 }
 

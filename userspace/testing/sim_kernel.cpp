@@ -30,6 +30,7 @@ void SimKernel::heal() {
   for (SimPort& port : ports_) {
     port.set_link(true);
     port.set_carrier(true);
+    port.return_now();
     port.stick(Time{});
   }
 }
@@ -89,7 +90,8 @@ void SimKernel::wait(Time deadline, std::uint32_t watched) noexcept {
   tick();
   world_.note('z', deadline.ns, watched);
   for (std::size_t i = 0; i < ports_.size(); ++i) {
-    if ((watched >> i & 1U) != 0 && ports_[i].rx_.used() > 0) {
+    if ((watched >> i & 1U) != 0 && !ports_[i].lost() &&
+        ports_[i].rx_.used() > 0) {
       world_.showed(SimTrait::wake_missed);
     }
   }
@@ -121,7 +123,8 @@ std::string SimKernel::schedule() const {
                      std::to_string(faults.completion_late) + ", flap " +
                      std::to_string(faults.link_flap) + ", split " +
                      std::to_string(faults.chain_split) + ", cut " +
-                     std::to_string(faults.chain_cut) + ", spurious " +
+                     std::to_string(faults.chain_cut) + ", lost " +
+                     std::to_string(faults.port_lost) + ", spurious " +
                      std::to_string(faults.wake_spurious) +
                      "\nlatest faults:\n";
   for (const SimWorld::Strike& strike : world_.strikes_log) {

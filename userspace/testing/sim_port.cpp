@@ -37,11 +37,23 @@ void SimPort::feed(SimSource source) {
 }
 
 std::uint32_t SimPort::receiving() noexcept {
+  if (stage_ == Stage::recovering) {
+    return rebind_.step == Rebind::Step::parted ? closed_receiving_ : 0;
+  }
+  if (stage_ == Stage::lending) {
+    return rebind_.step == Rebind::Step::lent
+               ? static_cast<std::uint32_t>(rebind_.frames.size())
+               : 0;
+  }
   return fill_.used() + rx_.used() +
          static_cast<std::uint32_t>(spare_.size() + pending_.size());
 }
 
 std::uint32_t SimPort::transmitting() noexcept {
+  if (stage_ == Stage::recovering) {
+    return rebind_.step == Rebind::Step::parted ? closed_transmitting_ : 0;
+  }
+  if (stage_ == Stage::lending) return 0;
   return tx_.used() + completion_.used() +
          static_cast<std::uint32_t>(flights_.size() + outgoing_.size());
 }
@@ -68,8 +80,13 @@ void SimPort::tell_of_link(bool up) {
       {up ? Event::Kind::link_up : Event::Kind::link_down, index_});
 }
 
-// At a packet or a kick the link may go down for a while, by either end.
+// At a packet or a kick the link may go down for a while, by either end, or the
+// interface be deleted.
 void SimPort::flap() {
+  if (lost()) return;
+  if (world_.random.chance(world_.faults.port_lost)) {
+    return lose(world_.random.up_to(world_.faults.away_max));
+  }
   if (!link_up_ || !carrier_) return;
   if (!world_.random.chance(world_.faults.link_flap)) return;
   if (world_.random.below(2) == 0) {
@@ -106,6 +123,7 @@ void SimPort::scan() {
 
 int SimPort::wake() {
   world_.note('w', index_);
+  if (lost()) return ENXIO;
   if (!link_up_) return ENETDOWN;
   if (options_.zero_copy) {
     fill_asleep_ = false;
@@ -117,6 +135,10 @@ int SimPort::wake() {
 int SimPort::kick() {
   flap();
   const SimFaults& faults = world_.faults;
+  if (lost()) {
+    world_.showed(SimTrait::kick_enxio);
+    return ENXIO;
+  }
   if (!link_up_) {
     world_.showed(SimTrait::kick_enetdown);
     return ENETDOWN;
@@ -146,6 +168,7 @@ int SimPort::kick() {
 }
 
 void SimPort::tick() {
+  if (lost()) rebind();
   scan();
   settle_link();
   if (!pending_.empty() && pending_due_ <= world_.clock) push_pending();
@@ -153,6 +176,7 @@ void SimPort::tick() {
     arrive(arrival_.bytes);
     pull_arrival();
   }
+  if (lost()) return;
   if (options_.zero_copy) {
     prefetch();
     if (tx_active_) drive_tx();
@@ -166,6 +190,7 @@ Time SimPort::next_due() noexcept {
   if (source_) due = std::min(due, arrival_.at);
   if (!pending_.empty()) due = std::min(due, pending_due_);
   if (tx_active_) due = std::min(due, world_.clock + kDriverPeriod);
+  if (lost()) due = std::min(source_ ? arrival_.at : due, rebind_due());
   return due;
 }
 

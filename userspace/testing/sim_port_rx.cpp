@@ -51,23 +51,23 @@ bool SimPort::arrive(std::span<const std::byte> bytes) {
   const std::size_t room = world_.frame_size - kHeadroom;
   const auto segments = static_cast<std::uint32_t>(
       std::max<std::size_t>(1, (bytes.size() + room - 1) / room));
-  const auto lose = [this](SimTrait why, std::uint64_t& counter) {
+  const auto drop = [this](SimTrait why, std::uint64_t& counter) {
     ++counter;
     world_.showed(why);
     world_.note('-', index_, static_cast<std::uint64_t>(why));
     return false;
   };
-  if (!link_up_ || !carrier_) {
-    return lose(SimTrait::rx_link_down, wire_.dropped_link_down);
+  if (!link_up_ || !carrier_ || lost()) {
+    return drop(SimTrait::rx_link_down, wire_.dropped_link_down);
   }
   if (segments > 1 && !options_.multi_buffer) {
-    return lose(SimTrait::rx_too_large, wire_.dropped_too_large);
+    return drop(SimTrait::rx_too_large, wire_.dropped_too_large);
   }
   if (!gather_frames(segments)) {
-    return lose(SimTrait::rx_fill_empty, wire_.dropped_fill_empty);
+    return drop(SimTrait::rx_fill_empty, wire_.dropped_fill_empty);
   }
   if (rx_.room() < segments) {
-    return lose(SimTrait::rx_ring_full, wire_.dropped_rx_full);
+    return drop(SimTrait::rx_ring_full, wire_.dropped_rx_full);
   }
   post(bytes, segments);
   return true;

@@ -160,6 +160,9 @@ void SimPort::finish(SimFate fate) {
     case SimFate::oversized:
       ++wire_.oversized;
       break;
+    case SimFate::cut_off:
+      ++wire_.cut_off;
+      break;
   }
   world_.note('s', static_cast<std::uint64_t>(fate), sim_digest(bytes_));
   if (sink_) sink_({world_.clock, fate, index_, bytes_});

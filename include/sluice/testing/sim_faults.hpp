@@ -52,11 +52,15 @@ struct SimFaults {
   double chain_split = 0;      ///< The end of a multi-buffer packet comes up to
                                ///< `split_max` after its beginning.
   double chain_cut = 0;      ///< A descriptor of a multi-buffer packet is bad.
+  double port_lost = 0;      ///< At a packet or a kick: the interface is
+                             ///< deleted, and made again after `away_max` at
+                             ///< most; the loop is given another socket.
   double wake_spurious = 0;  ///< A sleep ends early, for no reason.
 
   Duration stuck_for = std::chrono::milliseconds(1500);
   Duration late_max = std::chrono::milliseconds(3);
   Duration down_max = std::chrono::milliseconds(50);
+  Duration away_max = std::chrono::milliseconds(20);
   Duration split_max = std::chrono::microseconds(200);
 
   /// A bad day: all of it, at rates that leave a loop some traffic.
@@ -97,6 +101,9 @@ enum class SimTrait : std::uint8_t {
   // The rest.
   link_down,
   link_up,
+  port_lost,      ///< The interface was deleted, and its socket is dead.
+  port_rebound,   ///< The port has another socket.
+  tx_cut_off,     ///< A packet was in TX, or half taken, when that happened.
   wake_spurious,  ///< wait() ended for no reason.
   wake_missed,    ///< wait() began with packets in RX: they do not end it.
   index_wrapped,  ///< A ring's index went past 2^32.

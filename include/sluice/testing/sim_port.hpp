@@ -16,6 +16,7 @@
 #include <deque>
 #include <functional>
 #include <sluice/clock.hpp>
+#include <sluice/kernel.hpp>
 #include <sluice/port.hpp>
 #include <sluice/testing/sim_ring.hpp>
 #include <sluice/testing/sim_world.hpp>
@@ -35,7 +36,7 @@ struct SimPortOptions {
 
 /// Packets, as the wire saw them. Every packet that came in is in exactly one
 /// of received, received_broken and the drops; every one taken from TX in
-/// exactly one of sent, refused, invalid and oversized.
+/// exactly one of sent, refused, invalid, oversized and cut_off.
 struct SimWire {
   std::uint64_t offered = 0;   ///< Came in.
   std::uint64_t received = 0;  ///< Put into RX whole.
@@ -52,6 +53,8 @@ struct SimWire {
   std::uint64_t refused = 0;
   std::uint64_t invalid = 0;
   std::uint64_t oversized = 0;
+  std::uint64_t cut_off = 0;     ///< In TX as the interface went.
+  std::uint64_t unread = 0;      ///< Descriptors in RX as it went.
   std::uint64_t tx_invalid = 0;  ///< Descriptors of those two, all of them.
 
   [[nodiscard]] std::uint64_t dropped() const noexcept {
@@ -69,7 +72,13 @@ struct SimArrival {
 using SimSource = std::function<bool(SimArrival&)>;
 
 /// What became of a packet that was taken from TX.
-enum class SimFate : std::uint8_t { sent, refused, invalid, oversized };
+enum class SimFate : std::uint8_t {
+  sent,
+  refused,
+  invalid,
+  oversized,
+  cut_off
+};
 struct SimDeparture {
   Time at{};
   SimFate fate = SimFate::sent;
@@ -102,6 +111,12 @@ class SimPort {
   /// Unplugs the cable, or plugs it in; the loop is told by an event. Without
   /// it, copy mode loses what it takes (EBUSY); a zero-copy device waits.
   void set_carrier(bool there);
+  /// Deletes the interface: the loop is told, lets go of the socket, and gets
+  /// another one once the interface is made again, after so long.
+  void lose(Duration away);
+  /// It is made again now, if it is away.
+  void return_now() noexcept { back_at_ = Time{}; }
+  [[nodiscard]] bool lost() const noexcept { return stage_ != Stage::bound; }
   /// Nothing is completed before that time; Time::never(): not at all.
   void stick(Time until);
   /// Nothing more comes from the source.
@@ -157,6 +172,21 @@ class SimPort {
   void complete();
   void flap();
 
+  // sim_port_rebind.cpp: who opens sockets, as the engine does it.
+  void rebind();
+  [[nodiscard]] Time rebind_due() const noexcept;
+  void close_socket();
+  void cut_off(const xdp_desc& desc);
+  void open_socket();
+
+  enum class Stage : std::uint8_t {
+    bound,
+    parting,
+    recovering,
+    lending,
+    joining
+  };
+
   SimWorld& world_;
   const SimPortOptions options_;
   const std::uint8_t index_;
@@ -170,6 +200,12 @@ class SimPort {
   SimSource source_;
   SimArrival arrival_;  // The source's next.
   SimSink sink_;
+
+  Stage stage_ = Stage::bound;
+  Rebind rebind_;
+  std::uint32_t closed_receiving_ = 0;  // What the closed socket had.
+  std::uint32_t closed_transmitting_ = 0;
+  Time back_at_ = Time::never();
 
   bool link_up_ = true;
   bool carrier_ = true;

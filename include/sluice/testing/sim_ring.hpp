@@ -32,6 +32,12 @@ class SimRing {
     return static_cast<std::uint32_t>(slots_.size());
   }
 
+  /// Empty again, as a new socket has it.
+  void reset() noexcept {
+    producer_.value = consumer_.value = 0;
+    flags_.value = 0;
+  }
+
   // --- FILL and TX ---------------------------------------------------------
 
   /// Entries to take.
