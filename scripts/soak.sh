@@ -5,7 +5,7 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: scripts/soak.sh [--rules] [--duration SECONDS] [--preset PRESET]
+usage: scripts/soak.sh [--rules | --heal] [--duration SECONDS] [--preset PRESET]
                        [--seed SEED]
 
 Builds the tests and runs loop, simulated kernel and random handlers, a million
@@ -15,6 +15,8 @@ first failure with exit 1 and the command that replays it, else after --duration
 
   --rules             random rules on random packets instead, judged by libpcap,
                       the reference and, as root, the XDP program
+  --heal              two hundred interfaces set down, renamed, deleted and made
+                      again under a run on a veth pair; root
   --duration SECONDS  no new run is begun after that
   --preset PRESET     release (default), debug, asan or tsan: the last three run
                       ten thousand packets at a time and check every frame
@@ -35,6 +37,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --rules) what=rules; shift ;;
+    --heal) what=heal; shift ;;
     --duration | --preset | --seed)
       [ $# -ge 2 ] || fail "$1 needs a value"
       declare "${1#--}=$2"
@@ -57,6 +60,7 @@ if [ "$what" = rules ]; then
   targets=(pcap_tests)
   [ "$(id -u)" -ne 0 ] || targets+=(bpf_tests)
 fi
+[ "$what" != heal ] || targets=(veth_tests)
 cmake --preset "$preset" >/dev/null
 cmake --build "build/$preset" --target "${targets[@]}"
 
@@ -65,7 +69,8 @@ fresh_seed() { od -An -N6 -tu8 /dev/urandom | tr -d ' '; }
 # once PROGRAM: one run with $seed, its output in $output.
 once() {
   local filter=PropertyTest.EveryFrameHasOneOwnerAndEveryPacketOneFate
-  [ "$what" = simulation ] || filter='*MeaningTest.*:ListTest.Decides*:*Tables*'
+  [ "$what" != heal ] || filter=HealTest.RandomEventsUnderLoad
+  [ "$what" != rules ] || filter='*MeaningTest.*:ListTest.Decides*:*Tables*'
   output=$(SLUICE_SIM_SEED=$seed SLUICE_SIM_PACKETS=$packets \
     SLUICE_TEST_SEED=$seed SLUICE_REQUIRE_VETH=1 "build/$preset/$1" \
     --gtest_brief=1 --gtest_filter="$filter" 2>&1)
@@ -82,7 +87,7 @@ while [ -z "$duration" ] || ((SECONDS - begin < duration)); do
       echo "soak: failed after $runs good runs"
       exit 1
     }
-    grep -E ' (packets, |pairs)' <<<"$output" || true
+    grep -E ' (packets, |pairs)|packets came' <<<"$output" || true
   done
   runs=$((runs + 1))
   seed=

@@ -19,11 +19,14 @@ std::string seconds_since(Time since) {
   return std::to_string(ms / 1000) + "." + text + " s";
 }
 
-std::string name_of(int index) {
+// "": there is no such interface. None: it could not be asked, as for want of a
+// descriptor, and what is not known is not gone.
+std::optional<std::string> name_of(int index) {
   std::array<char, IF_NAMESIZE> name{};
-  const auto* found =
-      ::if_indextoname(static_cast<unsigned>(index), name.data());
-  return found == nullptr ? "" : found;
+  if (::if_indextoname(static_cast<unsigned>(index), name.data()) != nullptr) {
+    return name.data();
+  }
+  return errno == ENXIO ? std::optional<std::string>("") : std::nullopt;
 }
 
 }  // namespace
@@ -79,7 +82,9 @@ void Engine::link_moved(std::size_t index, bool running) {
 // All that no message tells, or that a message told and nobody read.
 void Engine::look_at(std::size_t index) {
   PortState& port = *ports_[index];
-  const std::string name = name_of(port.device.index);
+  const auto told = name_of(port.device.index);
+  if (!told) return;
+  const std::string& name = *told;
   if (name.empty()) return lose(index);
   auto device = Netdev::read(name);
   if (!device || device->index != port.device.index) return;

@@ -24,6 +24,19 @@ Result<Fd> kept(int fd) {
   return copy;
 }
 
+// libbpf makes of a map that it could not open something else, and tells that.
+Result<void> check_descriptors(std::size_t count) {
+  std::vector<Fd> free;
+  while (free.size() < count) {
+    free.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (free.back()) continue;
+    return Error::last("open", "/dev/null",
+                       errno == EMFILE ? "Raise the limit: ulimit -n 1024."
+                                       : "");
+  }
+  return {};
+}
+
 Result<void> set_bypass_size(bpf_map* bypassed, std::uint32_t flows) {
   if (flows == 0) return {};
   if (flows > BypassTable::kFlowsMax) {
@@ -58,6 +71,9 @@ Result<void> set_up(ObjectFile& file, const ProgramOptions& options) {
 }  // namespace
 
 Result<void> Program::State::load(const ProgramOptions& options) {
+  // The maps and the program, libbpf's and ours, and what it opens in between.
+  constexpr std::size_t kDescriptors = 2 * (kMaps + 1) + 4;
+  if (auto enough = check_descriptors(kDescriptors); !enough) return enough;
   const Captured captured;
   auto file = ObjectFile::open(options.bound_to != 0 ? ObjectFile::Kind::timed
                                                      : ObjectFile::Kind::steer);

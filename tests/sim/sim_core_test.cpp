@@ -152,6 +152,33 @@ TEST(SimCoreTest, AfterALinkWasDownTrafficResumes) {
   EXPECT_EQ(handler.events[1].kind, Event::Kind::link_up);
 }
 
+TEST(SimCoreTest, AnInterfaceThatIsDeletedAndMadeAgainIsBoundAgain) {
+  SimCore sim;
+  Reflect handler;
+  sim.port(0).feed(every(sim, 10us, 200));
+  sim.run(handler, 3ms);
+  // Nothing leaves TX any more, and then it goes.
+  sim.kernel().set_faults({.kick_eagain = 1});
+  sim.port(0).feed(every(sim, 10us, 10));
+  sim.run(handler, 1ms);
+  const std::uint64_t sent = sim.port(0).wire().sent;
+  sim.port(0).lose(5ms);
+  sim.kernel().set_faults({});
+  sim.port(0).feed(every(sim, 10us, 1000));
+  sim.run(handler, 50ms);
+  EXPECT_EQ(sim.trouble(), "");
+  EXPECT_GT(sim.port(0).wire().sent, sent + 400);
+  EXPECT_EQ(sim.port(0).wire().cut_off, 10U);
+  EXPECT_EQ(sim.core().ports()[0].counters().cut_off.value(), 10U);
+  ASSERT_EQ(handler.events.size(), 2U);
+  EXPECT_EQ(handler.events[0].kind, Event::Kind::gone);
+  EXPECT_EQ(handler.events[1].kind, Event::Kind::rebound);
+  const SimCounts& counts = sim.kernel().counts();
+  EXPECT_EQ(counts[SimTrait::port_lost], 1U);
+  EXPECT_EQ(counts[SimTrait::port_rebound], 1U);
+  EXPECT_EQ(counts[SimTrait::tx_cut_off], 10U);
+}
+
 TEST(SimCoreTest, AQueueThatNeverCompletesIsReportedAndNotWaitedFor) {
   SimCore sim;
   Reflect handler;

@@ -255,5 +255,76 @@ TEST_P(PortTest, ACompletionThatTheKernelInventsIsCaught) {
 }
 #endif
 
+// What the kernel's side of a lost socket has is found, wherever it was.
+TEST_P(PortTest, WhatALostSocketHadComesHome) {
+  side_.completes = false;
+  send(5);
+  EXPECT_EQ(hand_.kernel.kick_tx(0), 0);
+  hand_.kernel.complete(0, 2);
+  send(2);
+  ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
+  auto kept = made();
+  port_.part();
+  EXPECT_TRUE(port_.parted());
+  EXPECT_EQ(port_.counters().cut_off.value(), 1U + 2U);
+  EXPECT_EQ(port_.receiving(), kRing) << "not before the socket is closed";
+  EXPECT_EQ(port_.transmitting(), 5U);
+  port_.recover();
+  EXPECT_EQ(port_.receiving(), 0U);
+  EXPECT_EQ(port_.transmitting(), 0U);
+  EXPECT_EQ(hand_.pool.available(), 31U) << "all but the one that is kept";
+  EXPECT_TRUE(hand_.core->ledger().balanced());
+}
+
+TEST_P(PortTest, WithoutASocketNothingComesOrGoes) {
+  port_.part();
+  port_.recover();
+  EXPECT_EQ(port_.receivable(64), 0U);
+  EXPECT_EQ(port_.reclaim(), 0U);
+  port_.refill();
+  EXPECT_EQ(port_.receiving(), 0U);
+  EXPECT_EQ(port_.room(), 0U);
+  Packet packet = made();
+  EXPECT_FALSE(port_.send(packet));
+  EXPECT_FALSE(port_.tx_needs_wakeup());
+  EXPECT_FALSE(port_.fill_needs_wakeup());
+}
+
+TEST_P(PortTest, GoesOnWithAnotherSocket) {
+  port_.part();
+  port_.recover();
+  std::vector<std::uint64_t> frames;
+  frames.reserve(kRing);
+  port_.lend(frames);
+  EXPECT_EQ(frames.size(), kRing);
+  EXPECT_EQ(port_.receiving(), kRing);
+  HandPort& next = hand_.kernel.add_port(kRing);
+  for (const std::uint64_t addr : frames) next.fill.push(addr);
+  port_.join(next.rings());
+  EXPECT_FALSE(port_.parted());
+  ASSERT_TRUE(hand_.kernel.deliver(1, numbered(7)));
+  EXPECT_EQ(port_.receivable(64), 1U);
+  port_.release(0, 0, 0);
+  send(3);
+  EXPECT_EQ(next.tx.used(), 3U);
+  EXPECT_TRUE(hand_.core->ledger().balanced());
+}
+
+TEST(PortsTest, OnePortsLossIsNoneOfAnothers) {
+  HandCore hand({.ports = 2, .frames = 64, .ring_size = kRing});
+  auto packet = hand.core->make_packet(64);
+  ASSERT_TRUE(hand.ports[1].send(*packet));
+  hand.ports[1].submit();
+  hand.ports[0].part();
+  hand.ports[0].recover();
+  EXPECT_EQ(hand.ports[0].receiving(), 0U);
+  EXPECT_EQ(hand.ports[1].receiving(), kRing);
+  EXPECT_EQ(hand.ports[1].transmitting(), 1U);
+  EXPECT_EQ(hand.pool.available(), 64U - kRing - 1);
+  hand.ports[1].part();
+  hand.ports[1].recover();
+  EXPECT_EQ(hand.pool.available(), 64U);
+}
+
 }  // namespace
 }  // namespace sluice::test
