@@ -30,9 +30,9 @@ Result<void> check_descriptors(std::size_t count) {
   while (free.size() < count) {
     free.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     if (free.back()) continue;
-    return Error::last("open", "/dev/null",
-                       errno == EMFILE ? "Raise the limit: ulimit -n 1024."
-                                       : "");
+    return Error::last(
+        "open", "/dev/null",
+        errno == EMFILE ? "Raise the limit: ulimit -n 1024." : "");
   }
   return {};
 }

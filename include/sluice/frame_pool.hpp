@@ -204,7 +204,7 @@ class FramePool {
   std::unique_ptr<std::uint64_t[]> free_;  // The stack, frames_ entries.
   std::unique_ptr<Link[]> links_;
   std::unique_ptr<std::uint8_t[]> lent_to_;  // By frame: a port, or kKept.
-  std::unique_ptr<Watch> watch_;  // Checked builds only.
+  std::unique_ptr<Watch> watch_;             // Checked builds only.
 };
 
 }  // namespace sluice

@@ -30,8 +30,8 @@ struct QueueStats {
   /// Packets that were lost, by whoever's fault. (An empty FILL is a reason
   /// for rx_dropped, not a loss of its own.)
   [[nodiscard]] std::uint64_t lost() const noexcept {
-    return rx_invalid + rx_broken + tx_full + tx_refused + cut_off + kernel.rx_dropped +
-           kernel.rx_ring_full + kernel.tx_invalid;
+    return rx_invalid + rx_broken + tx_full + tx_refused + cut_off +
+           kernel.rx_dropped + kernel.rx_ring_full + kernel.tx_invalid;
   }
 };
 

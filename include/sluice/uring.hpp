@@ -30,8 +30,8 @@ class Uring {
   /// Watches `fd`, one of up to 64, for input. System call: io_uring_enter(2).
   Result<void> watch(int fd);
 
-  /// Stops watching `fd`; on return nothing here keeps its file open. Bounded: a
-  /// second, where the kernel does not answer.
+  /// Stops watching `fd`; on return nothing here keeps its file open. Bounded:
+  /// a second, where the kernel does not answer.
   void unwatch(int fd) noexcept;
 
   /// Sleeps until `deadline`, or until one of the watched descriptors has had
