@@ -4,9 +4,7 @@
 #include <linux/if_addr.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <linux/sockios.h>
 #include <net/if.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,33 +13,14 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <sluice/netdev.hpp>
 #include <sstream>
 
+#include "netdev_netlink.hpp"
+#include "netdev_query.hpp"
+
 namespace sluice {
 namespace {
-
-// An ioctl on one interface by name.
-class Query {
- public:
-  explicit Query(const std::string& name)
-      : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-    std::strncpy(request_.ifr_name, name.c_str(), IFNAMSIZ - 1);
-  }
-  bool ask(unsigned long code) {
-    return ::ioctl(fd_.get(), code, &request_) == 0;
-  }
-  bool ethtool(void* command) {
-    request_.ifr_data = static_cast<char*>(command);
-    return ask(SIOCETHTOOL);
-  }
-  const ifreq& answer() const { return request_; }
-
- private:
-  Fd fd_;
-  ifreq request_{};
-};
 
 std::string interface_names() {
   std::string names;
@@ -54,43 +33,32 @@ std::string interface_names() {
   return names;
 }
 
-// Messages of one datagram of netlink, by the kernel's own walk.
-using Message = std::function<void(const nlmsghdr&)>;
-bool each_message(const char* bytes, std::size_t size, const Message& message) {
-  auto left = static_cast<unsigned>(size);
-  for (auto* header = reinterpret_cast<const nlmsghdr*>(bytes);
-       NLMSG_OK(header, left); header = NLMSG_NEXT(header, left)) {
-    if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR) {
-      return false;
-    }
-    message(*header);
-  }
-  return true;
-}
-
 // One address of the interface, or nothing where it is link-local.
-void take_address(const nlmsghdr& header, int index, InUse& in_use) {
-  const auto* address = static_cast<const ifaddrmsg*>(NLMSG_DATA(&header));
-  if (header.nlmsg_type != RTM_NEWADDR ||
-      static_cast<int>(address->ifa_index) != index ||
-      address->ifa_scope != RT_SCOPE_UNIVERSE) {
+void take_address(const nlmsghdr& header, std::span<const char> payload,
+                  int index, InUse& in_use) {
+  ifaddrmsg address{};
+  if (header.nlmsg_type != RTM_NEWADDR || payload.size() < sizeof address) {
     return;
   }
-  auto left = static_cast<unsigned>(IFA_PAYLOAD(&header));
-  const void* local = nullptr;
-  std::uint32_t flags = address->ifa_flags;
-  for (const rtattr* each = IFA_RTA(address); RTA_OK(each, left);
-       each = RTA_NEXT(each, left)) {
-    const bool own = each->rta_type == IFA_LOCAL;
-    if (own || (each->rta_type == IFA_ADDRESS && local == nullptr)) {
-      local = RTA_DATA(each);
-    } else if (each->rta_type == IFA_FLAGS) {
-      std::memcpy(&flags, RTA_DATA(each), sizeof flags);
+  std::memcpy(&address, payload.data(), sizeof address);
+  if (static_cast<int>(address.ifa_index) != index ||
+      address.ifa_scope != RT_SCOPE_UNIVERSE) {
+    return;
+  }
+  std::span<const char> local;
+  std::uint32_t flags = address.ifa_flags;
+  for (const auto& each :
+       netlink::attributes(payload.subspan(sizeof address))) {
+    const bool own = each.type == IFA_LOCAL;
+    if (own || (each.type == IFA_ADDRESS && local.empty())) {
+      local = each.value;
+    } else if (each.type == IFA_FLAGS) {
+      flags = static_cast<std::uint32_t>(each.number());
     }
   }
   char text[INET6_ADDRSTRLEN] = "";
-  if (local != nullptr &&
-      ::inet_ntop(address->ifa_family, local, text, sizeof text) != nullptr) {
+  if (!local.empty() && ::inet_ntop(address.ifa_family, local.data(), text,
+                                    sizeof text) != nullptr) {
     in_use.addresses.push_back({text, (flags & IFA_F_PERMANENT) == 0});
   }
 }
@@ -155,27 +123,17 @@ std::vector<std::uint32_t> rss_table(const std::string& name) {
 
 Result<InUse> in_use(const std::string& name) {
   const auto index = static_cast<int>(::if_nametoindex(name.c_str()));
-  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  struct {
-    nlmsghdr header;
-    ifaddrmsg address;
-  } request{};
-  request.header.nlmsg_len = sizeof request;
-  request.header.nlmsg_type = RTM_GETADDR;
-  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  if (!fd || ::send(fd.get(), &request, sizeof request, 0) < 0) {
-    return Error::last("rtnetlink(RTM_GETADDR)", name);
-  }
+  auto talk = netlink::Talk::open(NETLINK_ROUTE);
+  if (!talk) return talk.error();
+  netlink::Request request(RTM_GETADDR, NLM_F_DUMP);
+  request.header(ifaddrmsg{});
   InUse in_use;
-  alignas(nlmsghdr) std::array<char, 32768> bytes;
-  bool more = true;
-  while (more) {
-    const auto size = ::recv(fd.get(), bytes.data(), bytes.size(), 0);
-    if (size < 0) return Error::last("rtnetlink(RTM_GETADDR)", name);
-    more = each_message(
-        bytes.data(), static_cast<std::size_t>(size),
-        [&](const nlmsghdr& header) { take_address(header, index, in_use); });
-  }
+  auto asked =
+      talk->ask(request, "rtnetlink(RTM_GETADDR)", name,
+                [&](const nlmsghdr& header, std::span<const char> payload) {
+                  take_address(header, payload, index, in_use);
+                });
+  if (!asked) return asked.error();
   const auto ssh = ssh_connection();
   const auto is_local = [&](const InUse::Address& each) {
     return each.address == ssh->local;
@@ -218,17 +176,19 @@ Result<std::vector<LinkWatch::Change>> LinkWatch::changes() {
       if (errno == EAGAIN || errno == EINTR) return changes;
       return Error::last("recv(AF_NETLINK)");
     }
-    each_message(
-        bytes.data(), static_cast<std::size_t>(size),
-        [&](const nlmsghdr& header) {
-          if (header.nlmsg_type != RTM_NEWLINK &&
-              header.nlmsg_type != RTM_DELLINK) {
+    (void)netlink::each_message(
+        {bytes.data(), static_cast<std::size_t>(size)},
+        [&](const nlmsghdr& header, std::span<const char> payload) {
+          ifinfomsg link;
+          if ((header.nlmsg_type != RTM_NEWLINK &&
+               header.nlmsg_type != RTM_DELLINK) ||
+              payload.size() < sizeof link) {
             return;
           }
-          const auto* link = static_cast<const ifinfomsg*>(NLMSG_DATA(&header));
+          std::memcpy(&link, payload.data(), sizeof link);
           constexpr unsigned kRunning = IFF_UP | IFF_RUNNING;
-          changes.push_back({link->ifi_index, header.nlmsg_type == RTM_DELLINK,
-                             (link->ifi_flags & kRunning) == kRunning});
+          changes.push_back({link.ifi_index, header.nlmsg_type == RTM_DELLINK,
+                             (link.ifi_flags & kRunning) == kRunning});
         });
   }
 }

@@ -9,32 +9,33 @@
 #include <unistd.h>
 
 namespace sluice {
-namespace {
 
-// Which of the capabilities for XDP this process has not got.
-std::string missing_capabilities() {
+bool has_capability(unsigned capability) {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
-  if (syscall(SYS_capget, &header, data.data()) != 0) return {};
-  const auto has = [&](unsigned capability) {
-    return (data[capability / 32].effective >> (capability % 32) & 1) != 0;
-  };
-  std::string missing;
-  const auto miss = [&missing](const char* name) {
-    missing += missing.empty() ? name : std::string(" and ") + name;
-  };
-  if (!has(CAP_BPF) && !has(CAP_SYS_ADMIN)) miss("CAP_BPF");
-  if (!has(CAP_PERFMON) && !has(CAP_SYS_ADMIN)) miss("CAP_PERFMON");
-  if (!has(CAP_NET_ADMIN)) miss("CAP_NET_ADMIN");
-  return missing;
+  // Who can't be asked is not told to lack something.
+  if (syscall(SYS_capget, &header, data.data()) != 0) return true;
+  return (data[capability / 32].effective >> (capability % 32) & 1) != 0;
 }
 
-}  // namespace
+std::vector<std::string> missing_capabilities() {
+  std::vector<std::string> missing;
+  const bool admin = has_capability(CAP_SYS_ADMIN);
+  if (!has_capability(CAP_BPF) && !admin) missing.emplace_back("CAP_BPF");
+  if (!has_capability(CAP_PERFMON) && !admin) {
+    missing.emplace_back("CAP_PERFMON");
+  }
+  if (!has_capability(CAP_NET_ADMIN)) missing.emplace_back("CAP_NET_ADMIN");
+  return missing;
+}
 
 bool lacks_capabilities() { return !missing_capabilities().empty(); }
 
 std::string permission_advice() {
-  const std::string missing = missing_capabilities();
+  std::string missing;
+  for (const std::string& each : missing_capabilities()) {
+    missing += (missing.empty() ? "" : " and ") + each;
+  }
   if (!missing.empty()) {
     return "This process lacks " + missing +
            "; run as root, or: setcap "

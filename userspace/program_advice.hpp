@@ -3,10 +3,18 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <sluice/program.hpp>
 
 namespace sluice {
+
+/// Whether this process has it, in its effective set: CAP_NET_RAW.
+/// System call: capget(2).
+[[nodiscard]] bool has_capability(unsigned capability);
+
+/// Which of the capabilities for XDP this process has not got, by name.
+[[nodiscard]] std::vector<std::string> missing_capabilities();
 
 // Whether this process lacks a capability that loading and attaching take.
 bool lacks_capabilities();

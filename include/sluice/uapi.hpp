@@ -34,11 +34,25 @@
 #define SOL_XDP 283
 #endif
 
-/// Generic netlink, family "netdev", where enumerators can't be asked for:
-/// Linux 6.3; what is offered of metadata: 6.8.
-namespace sluice::uapi {
-inline constexpr std::uint8_t kNetdevDevGet = 1;       // NETDEV_CMD_DEV_GET
-inline constexpr std::uint16_t kNetdevIfindex = 1;     // NETDEV_A_DEV_IFINDEX
-inline constexpr std::uint16_t kNetdevRxMetadata = 5;  // ...XDP_RX_METADATA...
-inline constexpr std::uint64_t kNetdevRxTimestamp = 1;
-}  // namespace sluice::uapi
+// Generic netlink family "netdev": the driver's XDP features (Linux 6.3), and
+// which NAPI and interrupt a queue has (6.8).
+// Source: include/uapi/linux/netdev.h.
+namespace sluice::netdev_family {
+
+inline constexpr int kDevGet = 1;
+inline constexpr int kDevIfindex = 1;
+inline constexpr int kDevXdpFeatures = 3;
+inline constexpr int kDevRxMetadata = 5;
+inline constexpr std::uint64_t kRxTimestamp = 1;  // A bit of kDevRxMetadata.
+inline constexpr int kQueueGet = 10;
+inline constexpr int kQueueId = 1;
+inline constexpr int kQueueIfindex = 2;
+inline constexpr int kQueueType = 3;
+inline constexpr int kQueueNapi = 4;
+inline constexpr int kQueueTypeRx = 0;
+inline constexpr int kNapiGet = 11;
+inline constexpr int kNapiIfindex = 1;
+inline constexpr int kNapiId = 2;
+inline constexpr int kNapiIrq = 3;
+
+}  // namespace sluice::netdev_family

@@ -21,9 +21,9 @@ FLOORS = [
            "port.hpp spsc.hpp wake.hpp headers.hpp checksum.hpp parse.hpp"),
     ("L3", "kernel.hpp umem.hpp socket.hpp expression.hpp rules.hpp "
            "rules_edit.hpp bypass.hpp program.hpp mirror.hpp netdev.hpp "
-           "uring.hpp linux_kernel.hpp"),
+           "uring.hpp linux_kernel.hpp host.hpp"),
     ("L4", "timer.hpp core.hpp handler.hpp poller.hpp"),
-    ("L5", "stats.hpp control.hpp engine.hpp sluice.hpp"),
+    ("L5", "stats.hpp control.hpp doctor.hpp engine.hpp sluice.hpp"),
 ]
 WINGS = ("app", "testing", "services")  # Above L5.
 # Not inside one another, but for these: run<> goes over captures, too.

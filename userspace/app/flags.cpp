@@ -94,13 +94,13 @@ void add_traffic_flags(CLI::App& app, RunFlags& flags) {
                  "A port with a name of its own: an interface, or captures; "
                  "what is sent goes to OUT")
       ->type_name("NAME=IF|NAME=pcap:IN[,OUT]");
-  app.add_option(
-         "--queues", flags.queues,
-         "Queues to serve, a core each: all, or 0,2-3; of captures: how "
-         "many")
-      ->capture_default_str();
-  app.add_option("--cpus", flags.cpus, "One for each queue: auto, or 0,2-3")
-      ->capture_default_str();
+  add_prepared_flags(app, flags);
+  app.add_option("--prepare", flags.prepare,
+                 "Mend what `sluice doctor` finds wrong, or the findings named, "
+                 "with commas, until the run ends")
+      ->type_name("[ID,...]")
+      ->expected(0, 1)
+      ->default_str("wrong");
   app.add_option("--steer", flags.steer,
                  "Take only what matches, as tcpdump writes it; several are "
                  "alternatives. Without it: everything")
@@ -209,6 +209,21 @@ void add_dispatcher_flags(CLI::App& app, bool& dispatcher,
   app.add_option("--priority", priority,
                  "With --dispatcher: the lowest is asked first")
       ->needs(flag)
+      ->capture_default_str();
+}
+
+void add_prepared_flags(CLI::App& app, RunFlags& flags) {
+  app.add_option(
+         "--queues", flags.queues,
+         "Queues to serve, a core each: all, or 0,2-3; of captures: how "
+         "many")
+      ->capture_default_str();
+  app.add_option("--cpus", flags.cpus, "One for each queue: auto, or 0,2-3")
+      ->capture_default_str();
+  app.add_option("--rss", flags.rss,
+                 "The NIC's RSS table: keep; spread: all over the queues "
+                 "served; dedicated: over the others, and ntuple rules bring "
+                 "what is steered")
       ->capture_default_str();
 }
 

@@ -34,6 +34,8 @@ struct RunFlags {
   double interval = 1;
   bool json = false;
   bool force = false;
+  std::string prepare;       // Findings, or "wrong"; empty: nothing.
+  std::string rss = "keep";
   std::string linger = "0";           // Captures only, as what follows.
   std::vector<std::string> expected;  // --expect
 };
@@ -43,6 +45,8 @@ void add_run_flags(CLI::App& app, RunFlags& flags);
 /// --dispatcher and --priority, of `run` and `attach`.
 void add_dispatcher_flags(CLI::App& app, bool& dispatcher,
                           std::uint32_t& priority);
+/// Those that say what a host is to be prepared for: --queues, --cpus, --rss.
+void add_prepared_flags(CLI::App& app, RunFlags& flags);
 /// --config FILE: its keys are the flags of `command`, or of `app` itself
 /// where that is null. A key that is no flag is a usage error.
 void add_config_flag(CLI::App& app, CLI::App* command);

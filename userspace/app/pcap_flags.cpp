@@ -121,6 +121,8 @@ Result<testing::PcapOptions> pcap_options(const RunFlags& flags,
   constexpr const char* kNone = "It is for interfaces; a capture has none.";
   if (flags.mode != "auto") return bad("--mode", flags.mode, kNone);
   if (flags.cpus != "auto") return bad("--cpus", flags.cpus, kNone);
+  if (flags.rss != "keep") return bad("--rss", flags.rss, kNone);
+  if (!flags.prepare.empty()) return bad("--prepare", flags.prepare, kNone);
   testing::PcapOptions options;
   for (const PcapPort& port : ports) {
     PortFacts& facts = options.ports.emplace_back();

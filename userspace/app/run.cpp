@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands: run, with its signals and intervals, status, and rules.
+// The commands: run, with its signals and intervals, and status; the others are
+// beside.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,11 +8,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 
 #include "attach_command.hpp"
+#include "doctor_command.hpp"
 #include "flags.hpp"
 #include "live_rules.hpp"
 #include "mirror_file.hpp"
+#include "prepare.hpp"
 #include "rules_command.hpp"
 #include "rules_file.hpp"
 #include "rules_show.hpp"
@@ -47,7 +51,7 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
     mirror.copy();
     if (served == Engine::Served::readable && signals.pending()) {
       std::string signal = signals.take();
-      if (signal != "SIGHUP") return signal;
+      if (signal != "SIGHUP" || flags.rules.empty()) return signal;
       for (const std::string& line : file.reload(engine)) show.news(line);
     }
     if (served == Engine::Served::gone) return "an interface is gone";
@@ -62,27 +66,37 @@ std::string serve(Engine& engine, const RunFlags& flags, StopSignals& signals,
   }
 }
 
-int run(const RunFlags& flags, const Choice& handler) {
-  if (is_pcap(flags)) return run_pcap(flags, handler);
-  if (auto right = refuse_pcap_flags(flags); !right) {
-    return fail(right.error(), kUsage);
-  }
-  auto options = engine_options(flags, handler);
-  if (!options) return fail(options.error(), kUsage);
-  // A signal during set-up ends the process, and all that was set up with it.
-  auto engine = Engine::open(std::move(*options));
-  if (!engine) return fail(engine.error());
+// Where something is to be put back at the end, SIGHUP is no way to die either.
+StopSignals::Hangup hangup_of(const RunFlags& flags) {
+  return flags.rules.empty() && !Preparation::wanted(flags)
+             ? StopSignals::Hangup::ends
+             : StopSignals::Hangup::is_told;
+}
+
+int fail_start(const Error& error, const RunFlags& flags,
+               const EngineOptions& options) {
+  const int code = fail(error);
+  tell_causes(error, flags, options);
+  return code;
+}
+
+// The engine is gone when this returns, and what it changed of the host.
+int run_on(const RunFlags& flags, const Choice& handler,
+           const EngineOptions& options, std::optional<StopSignals>& signals,
+           const Preparation& preparation) {
+  auto engine = Engine::open(options);
+  if (!engine) return fail_start(engine.error(), flags, options);
   auto mirror = MirrorFile::open(flags.mirror, **engine);
   if (!mirror) return fail(mirror.error());
-  StopSignals signals(flags.rules.empty() ? StopSignals::Hangup::ends
-                                          : StopSignals::Hangup::is_told);
+  if (!signals) signals.emplace(hangup_of(flags));
   if (auto started = handler.start(**engine); !started) {
-    return fail(started.error());
+    return fail_start(started.error(), flags, options);
   }
   const auto show = flags.json ? json_show() : text_show();
   show->started(Granted(**engine));
+  for (const std::string& line : preparation.news()) show->news(line);
   for (const std::string& line : (*engine)->take_news()) show->news(line);
-  const std::string reason = serve(**engine, flags, signals, *mirror, *show);
+  const std::string reason = serve(**engine, flags, *signals, *mirror, *show);
   (*engine)->stop();
   const auto closed = mirror->close();
   const Stats stats = (*engine)->stats();
@@ -98,6 +112,27 @@ int run(const RunFlags& flags, const Choice& handler) {
     failed = true;
   }
   return failed ? kFailed : kOk;
+}
+
+int run(const RunFlags& flags, const Choice& handler) {
+  if (is_pcap(flags)) return run_pcap(flags, handler);
+  if (auto right = refuse_pcap_flags(flags); !right) {
+    return fail(right.error(), kUsage);
+  }
+  auto options = engine_options(flags, handler);
+  if (!options) return fail(options.error(), kUsage);
+  // A signal during set-up ends the process, and all that was set up with it:
+  // but settings of the host would stay.
+  std::optional<StopSignals> signals;
+  if (Preparation::wanted(flags)) signals.emplace(hangup_of(flags));
+  auto preparation = Preparation::make(flags, *options);
+  if (!preparation) return fail_start(preparation.error(), flags, *options);
+  int code = run_on(flags, handler, *options, signals, *preparation);
+  for (const std::string& trouble : preparation->restore()) {
+    fmt::print(stderr, "sluice: {}\n", trouble);
+    code = kFailed;
+  }
+  return code;
 }
 
 int status(const std::vector<std::string>& named, bool json) {
@@ -206,6 +241,11 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
       app.add_subcommand("detach", "Take such a program off again");
   add_attach_flags(*attach_app, *detach_app, attach_flags);
 
+  DoctorFlags doctor_flags;
+  CLI::App* doctor_app = app.add_subcommand(
+      "doctor", "What the host lacks for AF_XDP, why that matters, the remedy");
+  add_doctor_flags(*doctor_app, doctor_flags);
+
   std::vector<std::string> interfaces;
   bool json = false;
   CLI::App* status_app =
@@ -219,6 +259,7 @@ int run_command(int argc, char** argv, const std::vector<Choice>& handlers) {
   if (status_app->parsed()) return status(interfaces, json);
   if (attach_app->parsed()) return attach_command(attach_flags);
   if (detach_app->parsed()) return detach_command(attach_flags);
+  if (doctor_app->parsed()) return doctor_command(doctor_flags);
   if (rules_app->parsed()) return run_rules_command(*rules_app, rules_flags);
   for (const Choice& each : handlers) {
     if (each.name == flags.handler) return run(flags, each);

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "prepare.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ranges>
+#include <set>
+
+namespace sluice::app {
+namespace {
+
+// Those that can be mended at all.
+constexpr std::array kFixable = {
+    "channels-limit", "channels", "rss",          "rss-hash", "ntuple",
+    "irq-affinity",   "lro",      "checksum",     "mtu",      "segmentation",
+    "vlan-stripping", "veth-gro", "coalescing"};
+
+Result<Rss> rss_of(const std::string& name) {
+  if (name == "keep") return Rss::keep;
+  if (name == "spread") return Rss::spread;
+  if (name == "dedicated") return Rss::dedicated;
+  return bad("--rss", name, "It is keep, spread or dedicated.");
+}
+
+bool is_rss(const Finding& finding) {
+  return finding.id == std::string_view("rss") ||
+         finding.id == std::string_view("ntuple");
+}
+
+}  // namespace
+
+Result<Wanted> wanted_of(const RunFlags& flags, const EngineOptions& options) {
+  auto rss = rss_of(flags.rss);
+  if (!rss) return rss.error();
+  Wanted wanted;
+  wanted.queues = options.queues;
+  wanted.cpus = options.cpus;
+  wanted.frame_size = options.frame_size;
+  // As many as the engine takes by itself, or nearly.
+  wanted.frames_per_queue =
+      options.frames_per_queue != 0
+          ? options.frames_per_queue
+          : 4 * options.ring_size *
+                static_cast<std::uint32_t>(options.ports.size());
+  wanted.spin = options.poller.spin;
+  wanted.generic = options.mode == Mode::generic;
+  wanted.rss = *rss;
+  wanted.rules = options.rules;
+  return wanted;
+}
+
+Result<Chosen> Chosen::parse(const char* flag, const std::string& text,
+                             Rss rss) {
+  Chosen chosen;
+  if (rss != Rss::keep) chosen.ids_ = {"rss", "ntuple"};
+  for (const auto part : text | std::views::split(',')) {
+    const std::string id(part.begin(), part.end());
+    if (id == kWrong) {
+      chosen.wrong_ = true;
+    } else if (std::ranges::find(kFixable, id) != kFixable.end()) {
+      chosen.ids_.push_back(id);
+    } else if (!id.empty()) {
+      return bad(flag, id,
+                 fmt::format("What can be mended is {}.",
+                             fmt::join(kFixable, ", ")));
+    }
+  }
+  return chosen;
+}
+
+bool Chosen::contains(const Finding& finding) const {
+  if (finding.fix.empty()) return false;
+  return (wrong_ && finding.severity > Severity::advice) ||
+         std::ranges::find(ids_, finding.id) != ids_.end();
+}
+
+Mended mend(const std::string& interface, const Wanted& wanted,
+            const Chosen& chosen, Prepared& prepared) {
+  Mended mended;
+  std::set<std::string> tried;
+  while (true) {
+    auto facts = InterfaceFacts::read(interface);
+    if (!facts) {
+      mended.failed.push_back(facts.error());
+      return mended;
+    }
+    const auto findings = diagnose(*facts, HostFacts::read(), wanted);
+    const auto next = std::ranges::find_if(findings, [&](const Finding& each) {
+      return chosen.contains(each) && !tried.contains(each.id);
+    });
+    if (next == findings.end()) return mended;
+    tried.insert(next->id);
+    if (auto applied = prepared.apply(next->fix); applied) {
+      mended.fixed.emplace_back(next->id);
+    } else {
+      mended.failed.push_back(applied.error());
+    }
+  }
+}
+
+bool Preparation::wanted(const RunFlags& flags) {
+  return !flags.prepare.empty() || flags.rss != "keep";
+}
+
+Result<Preparation> Preparation::make(const RunFlags& flags,
+                                      const EngineOptions& options) {
+  Preparation preparation;
+  auto wanted = wanted_of(flags, options);
+  if (!wanted) return wanted.error();
+  auto chosen = Chosen::parse("--prepare", flags.prepare, wanted->rss);
+  if (!chosen) return chosen.error();
+  if (!Preparation::wanted(flags)) return preparation;
+  for (const PortOptions& port : options.ports) {
+    auto done = preparation.prepare(port.interface, *wanted, *chosen);
+    if (!done) return done.error();  // What was done is put back.
+  }
+  return preparation;
+}
+
+Result<void> Preparation::prepare(const std::string& interface,
+                                  const Wanted& wanted, const Chosen& chosen) {
+  auto prepared = Prepared::open(interface, Prepared::Stay::while_it_lives);
+  if (!prepared) return prepared.error();
+  const Mended mended = mend(interface, wanted, chosen, *prepared);
+  for (const Error& each : mended.failed) {
+    if (wanted.rss != Rss::keep) return each;
+    news_.push_back(interface + ": not prepared: " + each.message());
+  }
+  for (const Prepared::Change& each : prepared->changes()) {
+    news_.push_back(fmt::format("{}: {} until this run ends, was {}",
+                                each.setting.name(), each.setting.value,
+                                each.before));
+  }
+  prepared_.push_back(std::move(*prepared));
+  if (wanted.rss == Rss::keep) return {};
+  auto facts = InterfaceFacts::read(interface);
+  if (!facts) return facts.error();
+  for (const Finding& each : diagnose(*facts, HostFacts::read(), wanted)) {
+    if (!is_rss(each)) continue;
+    return Error{EOPNOTSUPP, "--rss", interface,
+                 each.sentence + ". Remedy: " + each.remedy + "."};
+  }
+  return {};
+}
+
+std::vector<std::string> Preparation::restore() {
+  std::vector<std::string> troubles;
+  for (Prepared& each : prepared_ | std::views::reverse) {
+    for (std::string& trouble : each.restore()) {
+      troubles.push_back(std::move(trouble));
+    }
+  }
+  prepared_.clear();
+  return troubles;
+}
+
+void tell_causes(const Error& error, const RunFlags& flags,
+                 const EngineOptions& options) {
+  auto wanted = wanted_of(flags, options);
+  if (!wanted) return;
+  const HostFacts host = HostFacts::read();
+  std::vector<Finding> findings;
+  std::size_t queues = 0;
+  for (const PortOptions& port : options.ports) {
+    auto facts = InterfaceFacts::read(port.interface);
+    if (!facts) continue;
+    queues += wanted->queues.empty() ? facts->device.rx_queues
+                                     : wanted->queues.size();
+    for (Finding& each : diagnose(*facts, host, *wanted)) {
+      findings.push_back(std::move(each));
+    }
+  }
+  for (Finding& each : diagnose_host(host, *wanted, queues)) {
+    findings.push_back(std::move(each));
+  }
+  for (const Finding& each : findings) {
+    if (!concerns(each, error.code)) continue;
+    fmt::print(stderr, "sluice: doctor: {}{}{}\n", each.sentence,
+               each.remedy.empty() ? "" : ". Remedy: ", each.remedy);
+  }
+}
+
+}  // namespace sluice::app

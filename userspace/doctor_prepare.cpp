@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings that are made, and put back.
+#include <algorithm>
+#include <cerrno>
+
+#include "doctor_state.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr const char* kRun = "run";    // Of a process, while it lives.
+constexpr const char* kKept = "kept";  // Until they are put back.
+
+Result<Restored> restore_file(const std::string& interface,
+                              const char* suffix) {
+  auto file = StateFile::open(interface, suffix, StateFile::Open::if_there);
+  if (!file) return file.error();
+  if (!*file) return Restored{};
+  Restored restored = put_back((*file)->read());
+  (*file)->remove();
+  return restored;
+}
+
+}  // namespace
+
+struct Prepared::State {
+  StateFile file;
+  Stay stay = Stay::while_it_lives;
+  std::vector<Change> changes;
+};
+
+Prepared::Prepared(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Prepared::Prepared(Prepared&&) noexcept = default;
+Prepared& Prepared::operator=(Prepared&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+Prepared::~Prepared() {
+  if (!state_) return;
+  const bool kept = state_->stay == Stay::until_restored;
+  if (!kept) {
+    (void)restore();
+  } else if (state_->changes.empty()) {
+    state_->file.remove();
+  }
+}
+
+Result<Prepared> Prepared::open(const std::string& interface, Stay stay) {
+  auto device = Netdev::read(interface);
+  if (!device) return device.error();
+  auto recovered = recover(interface);
+  if (!recovered) return recovered.error();
+  const bool kept = stay == Stay::until_restored;
+  auto file = StateFile::open(interface, kept ? kKept : kRun,
+                              StateFile::Open::make);
+  if (!file) return file.error();
+  auto state = std::make_unique<State>();
+  state->file = std::move(**file);
+  state->stay = stay;
+  if (kept) state->changes = state->file.read();
+  return Prepared(std::move(state));
+}
+
+Result<void> Prepared::apply(std::span<const Setting> settings) {
+  for (const Setting& each : settings) {
+    auto before = read_setting(each);
+    if (!before) return before.error();
+    if (*before == each.value) continue;
+    const Change change{each, *before};
+    // First the file: a kill in between finds the old value in force.
+    if (auto added = state_->file.add(change); !added) return added;
+    const auto earlier = std::ranges::find_if(
+        state_->changes, [&](const Change& other) {
+          return other.setting.name() == each.name();
+        });
+    if (earlier == state_->changes.end()) {
+      state_->changes.push_back(change);
+    } else {
+      earlier->setting.value = each.value;
+    }
+    if (auto written = write_setting(each); !written) {
+      Setting old = each;  // It may have been changed to something else.
+      old.value = *before;
+      (void)write_setting(old);
+      return written;
+    }
+  }
+  return {};
+}
+
+const std::vector<Prepared::Change>& Prepared::changes() const noexcept {
+  return state_->changes;
+}
+
+std::vector<std::string> Prepared::restore() {
+  Restored restored = put_back(state_->changes);
+  state_->changes.clear();
+  state_->file.remove();
+  return restored.troubles;
+}
+
+Result<Restored> recover(const std::string& interface) {
+  return restore_file(interface, kRun);
+}
+
+Result<Restored> restore_kept(const std::string& interface) {
+  auto recovered = recover(interface);
+  if (!recovered) return recovered;
+  auto kept = restore_file(interface, kKept);
+  if (!kept) return kept;
+  for (auto& each : kept->changes) recovered->changes.push_back(each);
+  for (auto& each : kept->troubles) recovered->troubles.push_back(each);
+  return recovered;
+}
+
+}  // namespace sluice
