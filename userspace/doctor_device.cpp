@@ -114,6 +114,17 @@ std::optional<Finding> native_xdp(const Case& facts) {
   if (!xdp || xdp->native() || facts.wanted.generic) return {};
   if (stacked(facts)) return {};  // Says it better.
   const std::string& driver = facts.interface.device.driver;
+  if (facts.interface.kind == "veth") {
+    return Finding{"native-xdp",
+                   Severity::warning,
+                   {},
+                   facts.name() +
+                       " has no XDP as long as its peer has more TX queues "
+                       "than it has RX queues: generic mode only",
+                   "ethtool -L " + facts.name() +
+                       " rx N, with the peer's number of TX queues",
+                   {}};
+  }
   return Finding{"native-xdp",
                  Severity::warning,
                  {},

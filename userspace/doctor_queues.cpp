@@ -59,6 +59,20 @@ std::optional<Finding> channels_limit(const Case& facts) {
                           " takes " + text(most) + " at most");
 }
 
+// A veth has XDP as long as its peer has no more TX queues than it has RX
+// queues: the peer's must go first. Source: veth_set_xdp_features() of Linux.
+void change_both_ends(const Case& facts, Finding& finding) {
+  const std::string& peer = facts.interface.lower;
+  const std::string count = finding.fix.front().value;
+  finding.remedy = "ethtool -L " + (peer.empty() ? "PEER" : peer) + " tx " +
+                   count + "; " + finding.remedy;
+  if (peer.empty()) {
+    finding.fix.clear();
+  } else {
+    finding.fix.insert(finding.fix.begin(), {peer, "channels", "tx", count});
+  }
+}
+
 std::optional<Finding> channels(const Case& facts) {
   const auto channels = rx_channels(facts);
   if (!channels || !facts.wanted.queues.empty()) return {};
@@ -67,10 +81,13 @@ std::optional<Finding> channels(const Case& facts) {
                                 : facts.wanted.cpus.size());
   if (cpus == 0) return {};
   if (channels->count > cpus) {
-    return set_channels(facts, "channels", Severity::warning, *channels, cpus,
-                        facts.name() + " has " + text(channels->count) +
-                            " queues for " + text(cpus) +
-                            " cpus: pollers share cpus");
+    Finding finding =
+        set_channels(facts, "channels", Severity::warning, *channels, cpus,
+                     facts.name() + " has " + text(channels->count) +
+                         " queues for " + text(cpus) +
+                         " cpus: pollers share cpus");
+    if (facts.interface.kind == "veth") change_both_ends(facts, finding);
+    return finding;
   }
   const std::uint32_t could = std::min(cpus, channels->most);
   if (channels->count >= could) return {};
