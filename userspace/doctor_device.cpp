@@ -41,14 +41,16 @@ std::optional<Finding> stacked(const Case& facts) {
                    {}};
   }
   if (kind == "bridge") {
-    return Finding{"bridge",
-                   Severity::warning,
-                   {},
-                   name + " is a bridge: what it forwards never comes by here. "
-                          "Use its ports " + members,
-                   "a port for each of the bridge's: -i PORT, for each of: " +
-                       members,
-                   {}};
+    return Finding{
+        "bridge",
+        Severity::warning,
+        {},
+        name +
+            " is a bridge: what it forwards never comes by here. "
+            "Use its ports " +
+            members,
+        "a port for each of the bridge's: -i PORT, for each of: " + members,
+        {}};
   }
   if (kind == "vlan" || kind == "macvlan" || kind == "ipvlan") {
     const std::string below =
@@ -58,7 +60,8 @@ std::optional<Finding> stacked(const Case& facts) {
                    {},
                    name + " is a " + kind + " on " + below +
                        ": generic mode only, and the driver's work is done by "
-                       "then. Use " + below,
+                       "then. Use " +
+                       below,
                    "-i " + below + ", and rules that say `vlan`",
                    {}};
   }
@@ -172,8 +175,8 @@ std::optional<Finding> link_drops(const Case& facts) {
 }  // namespace
 
 std::vector<Check> device_checks() {
-  return {link_down,        stacked,       bond_member, virtual_function,
-          other_program,    native_xdp,    zero_copy,   link_drops};
+  return {link_down,     stacked,    bond_member, virtual_function,
+          other_program, native_xdp, zero_copy,   link_drops};
 }
 
 }  // namespace sluice::checks

@@ -40,9 +40,8 @@ void narrow(Flow& flow, const std::set<std::string>& types) {
     flow.types = types;
     return;
   }
-  std::erase_if(flow.types, [&](const std::string& each) {
-    return !types.contains(each);
-  });
+  std::erase_if(flow.types,
+                [&](const std::string& each) { return !types.contains(each); });
   if (flow.types.empty()) flow.possible = false;
 }
 
@@ -69,8 +68,8 @@ void take_port(const Primitive& primitive, Flow& flow) {
   narrow(flow, types_of(primitive.families, primitive.transports));
   const auto port = single(primitive);
   if (!port) return;
-  flow.fields += primitive.side == Primitive::Side::source ? " src-port "
-                                                           : " dst-port ";
+  flow.fields +=
+      primitive.side == Primitive::Side::source ? " src-port " : " dst-port ";
   flow.fields += std::to_string(*port);
 }
 

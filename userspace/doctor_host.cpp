@@ -79,8 +79,8 @@ std::optional<Finding> siblings(const HostCase& facts) {
     const CpuFacts* own = checks::find_cpu(facts.host, cpu);
     if (own == nullptr) continue;
     for (const int other : facts.cpus) {
-      if (other <= cpu || std::ranges::find(own->siblings, other) ==
-                              own->siblings.end()) {
+      if (other <= cpu ||
+          std::ranges::find(own->siblings, other) == own->siblings.end()) {
         continue;
       }
       std::vector<int> firsts;
@@ -89,16 +89,15 @@ std::optional<Finding> siblings(const HostCase& facts) {
           firsts.push_back(each.number);
         }
       }
-      return Finding{"smt-siblings",
-                     Severity::warning,
-                     {},
-                     "cpus " + std::to_string(cpu) + " and " +
-                         std::to_string(other) +
-                         " are threads of one core, and a poller on each has "
-                         "half of it",
-                     "--cpus, with one thread of each core: " +
-                         checks::joined(firsts),
-                     {}};
+      return Finding{
+          "smt-siblings",
+          Severity::warning,
+          {},
+          "cpus " + std::to_string(cpu) + " and " + std::to_string(other) +
+              " are threads of one core, and a poller on each has "
+              "half of it",
+          "--cpus, with one thread of each core: " + checks::joined(firsts),
+          {}};
     }
   }
   return {};

@@ -19,9 +19,8 @@ bool looks_at_vlan(const Expression& expression) {
 }
 
 bool looks_at_vlan(const Rules& rules) {
-  return std::ranges::any_of(rules.list(), [](const Rule& rule) {
-    return looks_at_vlan(rule.match);
-  });
+  return std::ranges::any_of(
+      rules.list(), [](const Rule& rule) { return looks_at_vlan(rule.match); });
 }
 
 Setting switched(const std::string& interface, const char* feature, bool on) {
@@ -67,7 +66,8 @@ std::optional<Finding> lro(const Case& facts) {
   return finding;
 }
 
-// --- A veth: the peer is the NIC ----------------------------------------------
+// --- A veth: the peer is the NIC
+// ----------------------------------------------
 
 bool peer_has(const Case& facts, const char* feature) {
   return facts.interface.peer_features.contains(feature);
@@ -79,10 +79,10 @@ std::optional<Finding> of_peer(const Case& facts, const char* id,
   if (facts.interface.peer_features.empty() || fix.empty()) return {};
   std::string remedy = "ethtool -K " + facts.interface.lower;
   for (const Setting& each : fix) remedy += " " + each.key + " " + each.value;
-  return Finding{id,       Severity::warning,
-                 {},       facts.name() + "'s peer " + facts.interface.lower +
-                               sentence,
-                 remedy,   std::move(fix)};
+  return Finding{
+      id,     Severity::warning,
+      {},     facts.name() + "'s peer " + facts.interface.lower + sentence,
+      remedy, std::move(fix)};
 }
 
 std::optional<Finding> checksum(const Case& facts) {
@@ -164,18 +164,18 @@ std::optional<Finding> mtu(const Case& facts) {
 std::optional<Finding> coalescing(const Case& facts) {
   const auto& now = facts.interface.coalescing;
   if (!now || (!now->adaptive_rx && now->rx_usecs <= kUsecsMax)) return {};
-  Finding finding{"coalescing",
-                  Severity::advice,
-                  {},
-                  facts.name() +
-                      (now->adaptive_rx
-                           ? std::string(" decides by itself how long")
-                           : " waits up to " + std::to_string(now->rx_usecs) +
-                                 " us, if no more packets come,") +
-                      " to hold packets back: good for throughput, bad for "
-                      "latency",
-                  "ethtool -C " + facts.name(),
-                  {}};
+  Finding finding{
+      "coalescing",
+      Severity::advice,
+      {},
+      facts.name() +
+          (now->adaptive_rx ? std::string(" decides by itself how long")
+                            : " waits up to " + std::to_string(now->rx_usecs) +
+                                  " us, if no more packets come,") +
+          " to hold packets back: good for throughput, bad for "
+          "latency",
+      "ethtool -C " + facts.name(),
+      {}};
   if (now->adaptive_rx) {
     finding.remedy += " adaptive-rx off";
     finding.fix.push_back({facts.name(), "coalesce", "adaptive-rx", "off"});

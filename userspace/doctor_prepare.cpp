@@ -52,8 +52,8 @@ Result<Prepared> Prepared::open(const std::string& interface, Stay stay) {
   auto recovered = recover(interface);
   if (!recovered) return recovered.error();
   const bool kept = stay == Stay::until_restored;
-  auto file = StateFile::open(interface, kept ? kKept : kRun,
-                              StateFile::Open::make);
+  auto file =
+      StateFile::open(interface, kept ? kKept : kRun, StateFile::Open::make);
   if (!file) return file.error();
   auto state = std::make_unique<State>();
   state->file = std::move(**file);
@@ -70,8 +70,8 @@ Result<void> Prepared::apply(std::span<const Setting> settings) {
     const Change change{each, *before};
     // First the file: a kill in between finds the old value in force.
     if (auto added = state_->file.add(change); !added) return added;
-    const auto earlier = std::ranges::find_if(
-        state_->changes, [&](const Change& other) {
+    const auto earlier =
+        std::ranges::find_if(state_->changes, [&](const Change& other) {
           return other.setting.name() == each.name();
         });
     if (earlier == state_->changes.end()) {

@@ -76,16 +76,15 @@ void change_both_ends(const Case& facts, Finding& finding) {
 std::optional<Finding> channels(const Case& facts) {
   const auto channels = rx_channels(facts);
   if (!channels || !facts.wanted.queues.empty()) return {};
-  const auto cpus = static_cast<std::uint32_t>(
-      facts.wanted.cpus.empty() ? facts.host.allowed.size()
-                                : facts.wanted.cpus.size());
+  const auto cpus = static_cast<std::uint32_t>(facts.wanted.cpus.empty()
+                                                   ? facts.host.allowed.size()
+                                                   : facts.wanted.cpus.size());
   if (cpus == 0) return {};
   if (channels->count > cpus) {
-    Finding finding =
-        set_channels(facts, "channels", Severity::warning, *channels, cpus,
-                     facts.name() + " has " + text(channels->count) +
-                         " queues for " + text(cpus) +
-                         " cpus: pollers share cpus");
+    Finding finding = set_channels(
+        facts, "channels", Severity::warning, *channels, cpus,
+        facts.name() + " has " + text(channels->count) + " queues for " +
+            text(cpus) + " cpus: pollers share cpus");
     if (facts.interface.kind == "veth") change_both_ends(facts, finding);
     return finding;
   }
@@ -121,8 +120,8 @@ std::optional<Finding> rss_coverage(const Case& facts) {
   Finding finding{"rss",
                   Severity::warning,
                   {},
-                  text(reached) + " of " + text(table.size()) +
-                      " entries of " + facts.name() +
+                  text(reached) + " of " + text(table.size()) + " entries of " +
+                      facts.name() +
                       "'s RSS table lead to the queues served (" +
                       joined(facts.queues) +
                       "): the others' packets pass, and are not steered",
@@ -229,9 +228,8 @@ std::optional<Finding> flow_rules(const Case& facts) {
 std::optional<Finding> ntuple(const Case& facts) {
   if (facts.wanted.rss != Rss::dedicated) return {};
   const Dedicated wanted = dedicated(facts);
-  Finding finding{"ntuple", Severity::error,
-                  {},       {},
-                  "--rss spread, or --rss keep", {}};
+  Finding finding{
+      "ntuple", Severity::error, {}, {}, "--rss spread, or --rss keep", {}};
   if (wanted.others.empty()) {
     finding.sentence = "no queue of " + facts.name() +
                        " is left for what is not steered: all are served, or "
@@ -278,8 +276,8 @@ int cpu_beside(const Case& facts, int poller) {
         std::ranges::find(facts.cpus, each.number) != facts.cpus.end();
     if (polls || (own != nullptr && each.node != own->node)) continue;
     best = each.number;
-    if (own == nullptr || std::ranges::find(own->siblings, each.number) ==
-                              own->siblings.end()) {
+    if (own == nullptr ||
+        std::ranges::find(own->siblings, each.number) == own->siblings.end()) {
       break;  // A thread of the same core is the second choice.
     }
   }

@@ -17,12 +17,13 @@
 namespace sluice {
 namespace {
 
+constexpr const char* kRoot = "Settings take root.";
+
 // Of another boot, or an interface that has gone, nothing is to be put back.
 std::string first_line(const std::string& interface) {
   auto device = Netdev::read(interface);
-  return "sluice-prepared 1 " +
-         read_line("/proc/sys/kernel/random/boot_id") + " " +
-         std::to_string(device ? device->index : 0);
+  return "sluice-prepared 1 " + read_line("/proc/sys/kernel/random/boot_id") +
+         " " + std::to_string(device ? device->index : 0);
 }
 
 // Names of interfaces are those of a network namespace.
@@ -72,7 +73,9 @@ Result<std::optional<StateFile>> StateFile::open(const std::string& interface,
   const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
   constexpr int kTries = 100;
   for (int i = 0; i < kTries; ++i) {
-    if (make) (void)::mkdir(kStateFolder, 0755);
+    if (make && ::mkdir(kStateFolder, 0755) != 0 && errno != EEXIST) {
+      return Error::last("mkdir", kStateFolder, kRoot);
+    }
     state.file_ =
         Fd(::open(state.path_.c_str(), make ? flags | O_CREAT : flags, 0644));
     if (!state.file_ && errno == ENOENT && !make) {
@@ -80,7 +83,7 @@ Result<std::optional<StateFile>> StateFile::open(const std::string& interface,
     }
     if (!state.file_ && errno == ENOENT) continue;  // The folder went.
     if (!state.file_) {
-      return Error::last("open", state.path_, "Settings take root.");
+      return Error::last("open", state.path_, kRoot);
     }
     if (::flock(state.file_.get(), LOCK_EX | LOCK_NB) != 0) {
       return Error{EBUSY, "prepare", interface,
@@ -110,8 +113,8 @@ std::vector<Prepared::Change> StateFile::read() const {
   while (std::getline(file, line) && !file.eof()) {
     auto change = change_of(line);
     if (!change) continue;
-    const auto earlier = std::ranges::find_if(
-        changes, [&](const Prepared::Change& each) {
+    const auto earlier =
+        std::ranges::find_if(changes, [&](const Prepared::Change& each) {
           return each.setting.name() == change->setting.name();
         });
     if (earlier == changes.end()) {
@@ -126,8 +129,8 @@ std::vector<Prepared::Change> StateFile::read() const {
 Result<void> StateFile::add(const Prepared::Change& change) {
   const Setting& setting = change.setting;
   return write_line(file_.get(), setting.interface + "\t" + setting.what +
-                                     "\t" + setting.key + "\t" +
-                                     change.before + "\t" + setting.value);
+                                     "\t" + setting.key + "\t" + change.before +
+                                     "\t" + setting.value);
 }
 
 void StateFile::remove() {
@@ -148,7 +151,8 @@ Restored put_back(const std::vector<Prepared::Change>& changes) {
     } else if (*now != each.setting.value) {
       restored.troubles.push_back(each.setting.name() + " was set to " + *now +
                                   " by somebody else meanwhile: left as it "
-                                  "is, it was " + each.before);
+                                  "is, it was " +
+                                  each.before);
     } else {
       Setting old = each.setting;
       old.value = each.before;

@@ -45,9 +45,8 @@ std::vector<CpuFacts> read_cpus() {
     if (const auto node = nodes.find(number); node != nodes.end()) {
       cpu.node = node->second;
     }
-    cpu.siblings =
-        numbers_in(read_line(root + "cpu" + std::to_string(number) +
-                             "/topology/thread_siblings_list"));
+    cpu.siblings = numbers_in(read_line(root + "cpu" + std::to_string(number) +
+                                        "/topology/thread_siblings_list"));
     cpu.isolated = std::ranges::find(isolated, number) != isolated.end();
     cpus.push_back(std::move(cpu));
   }

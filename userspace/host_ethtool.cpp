@@ -59,17 +59,17 @@ Result<void> Ethtool::ask(std::uint8_t command, const char* call,
 
 Result<Ethtool::Features> Ethtool::features() {
   Features features;
-  auto asked = ask(
-      ETHTOOL_MSG_FEATURES_GET, "ethtool(FEATURES_GET)",
-      ETHTOOL_A_FEATURES_HEADER, {}, [&](std::span<const char> answer) {
-        for (const Attribute& each : netlink::attributes(answer)) {
-          if (each.type == ETHTOOL_A_FEATURES_ACTIVE) {
-            features.active = names_of(each);
-          } else if (each.type == ETHTOOL_A_FEATURES_HW) {
-            features.changeable = names_of(each);
-          }
-        }
-      });
+  auto asked =
+      ask(ETHTOOL_MSG_FEATURES_GET, "ethtool(FEATURES_GET)",
+          ETHTOOL_A_FEATURES_HEADER, {}, [&](std::span<const char> answer) {
+            for (const Attribute& each : netlink::attributes(answer)) {
+              if (each.type == ETHTOOL_A_FEATURES_ACTIVE) {
+                features.active = names_of(each);
+              } else if (each.type == ETHTOOL_A_FEATURES_HW) {
+                features.changeable = names_of(each);
+              }
+            }
+          });
   if (!asked) return asked.error();
   return features;
 }
@@ -91,19 +91,19 @@ Result<void> Ethtool::set_feature(const std::string& name, bool on) {
 
 Result<Channels> Ethtool::channels() {
   Channels channels;
-  auto asked = ask(ETHTOOL_MSG_CHANNELS_GET, "ethtool(CHANNELS_GET)",
-                   ETHTOOL_A_CHANNELS_HEADER, {},
-                   [&](std::span<const char> answer) {
-                     const auto number = [&](unsigned type) {
-                       return number_in(answer, type);
-                     };
-                     channels = {number(ETHTOOL_A_CHANNELS_COMBINED_COUNT),
-                                 number(ETHTOOL_A_CHANNELS_RX_COUNT),
-                                 number(ETHTOOL_A_CHANNELS_TX_COUNT),
-                                 number(ETHTOOL_A_CHANNELS_COMBINED_MAX),
-                                 number(ETHTOOL_A_CHANNELS_RX_MAX),
-                                 number(ETHTOOL_A_CHANNELS_TX_MAX)};
-                   });
+  auto asked =
+      ask(ETHTOOL_MSG_CHANNELS_GET, "ethtool(CHANNELS_GET)",
+          ETHTOOL_A_CHANNELS_HEADER, {}, [&](std::span<const char> answer) {
+            const auto number = [&](unsigned type) {
+              return number_in(answer, type);
+            };
+            channels = {number(ETHTOOL_A_CHANNELS_COMBINED_COUNT),
+                        number(ETHTOOL_A_CHANNELS_RX_COUNT),
+                        number(ETHTOOL_A_CHANNELS_TX_COUNT),
+                        number(ETHTOOL_A_CHANNELS_COMBINED_MAX),
+                        number(ETHTOOL_A_CHANNELS_RX_MAX),
+                        number(ETHTOOL_A_CHANNELS_TX_MAX)};
+          });
   if (!asked) return asked.error();
   return channels;
 }
@@ -113,10 +113,9 @@ Result<void> Ethtool::set_channels(const std::string& key,
   const unsigned type = key == "rx"   ? ETHTOOL_A_CHANNELS_RX_COUNT
                         : key == "tx" ? ETHTOOL_A_CHANNELS_TX_COUNT
                                       : ETHTOOL_A_CHANNELS_COMBINED_COUNT;
-  return ask(
-      ETHTOOL_MSG_CHANNELS_SET, "ethtool(CHANNELS_SET)",
-      ETHTOOL_A_CHANNELS_HEADER,
-      [&](Request& request) { request.add(type, count); }, {});
+  return ask(ETHTOOL_MSG_CHANNELS_SET, "ethtool(CHANNELS_SET)",
+             ETHTOOL_A_CHANNELS_HEADER,
+             [&](Request& request) { request.add(type, count); }, {});
 }
 
 Result<Coalescing> Ethtool::coalescing() {
@@ -133,23 +132,21 @@ Result<Coalescing> Ethtool::coalescing() {
 }
 
 Result<void> Ethtool::set_rx_usecs(std::uint32_t usecs) {
-  return ask(
-      ETHTOOL_MSG_COALESCE_SET, "ethtool(COALESCE_SET)",
-      ETHTOOL_A_COALESCE_HEADER,
-      [&](Request& request) {
-        request.add(ETHTOOL_A_COALESCE_RX_USECS, usecs);
-      },
-      {});
+  return ask(ETHTOOL_MSG_COALESCE_SET, "ethtool(COALESCE_SET)",
+             ETHTOOL_A_COALESCE_HEADER,
+             [&](Request& request) {
+               request.add(ETHTOOL_A_COALESCE_RX_USECS, usecs);
+             },
+             {});
 }
 
 Result<void> Ethtool::set_adaptive_rx(bool on) {
-  return ask(
-      ETHTOOL_MSG_COALESCE_SET, "ethtool(COALESCE_SET)",
-      ETHTOOL_A_COALESCE_HEADER,
-      [&](Request& request) {
-        request.add_byte(ETHTOOL_A_COALESCE_USE_ADAPTIVE_RX, on ? 1 : 0);
-      },
-      {});
+  return ask(ETHTOOL_MSG_COALESCE_SET, "ethtool(COALESCE_SET)",
+             ETHTOOL_A_COALESCE_HEADER,
+             [&](Request& request) {
+               request.add_byte(ETHTOOL_A_COALESCE_USE_ADAPTIVE_RX, on ? 1 : 0);
+             },
+             {});
 }
 
 }  // namespace sluice

@@ -64,7 +64,7 @@ struct FlowTable {
 /// The rule at `location` as Setting has it; "none".
 [[nodiscard]] Result<std::string> flow_rule(const std::string& interface,
                                             std::uint32_t location);
-Result<void> set_flow_rule(const std::string& interface,
-                           std::uint32_t location, const std::string& rule);
+Result<void> set_flow_rule(const std::string& interface, std::uint32_t location,
+                           const std::string& rule);
 
 }  // namespace sluice

@@ -20,8 +20,8 @@ struct FlowType {
   std::uint32_t type;
 };
 constexpr FlowType kFlowTypes[] = {
-    {"tcp4", TCP_V4_FLOW},   {"udp4", UDP_V4_FLOW},   {"tcp6", TCP_V6_FLOW},
-    {"udp6", UDP_V6_FLOW},   {"sctp4", SCTP_V4_FLOW}, {"sctp6", SCTP_V6_FLOW},
+    {"tcp4", TCP_V4_FLOW}, {"udp4", UDP_V4_FLOW},   {"tcp6", TCP_V6_FLOW},
+    {"udp6", UDP_V6_FLOW}, {"sctp4", SCTP_V4_FLOW}, {"sctp6", SCTP_V6_FLOW},
     {"ether", ETHER_FLOW},
 };
 
@@ -37,8 +37,9 @@ struct HashField {
   std::uint64_t bit;
 };
 constexpr HashField kHashFields[] = {
-    {'s', RXH_IP_SRC}, {'d', RXH_IP_DST}, {'f', RXH_L4_B_0_1},
-    {'n', RXH_L4_B_2_3}, {'v', RXH_VLAN}, {'m', RXH_L2DA}, {'t', RXH_L3_PROTO},
+    {'s', RXH_IP_SRC},   {'d', RXH_IP_DST}, {'f', RXH_L4_B_0_1},
+    {'n', RXH_L4_B_2_3}, {'v', RXH_VLAN},   {'m', RXH_L2DA},
+    {'t', RXH_L3_PROTO},
 };
 
 Error unknown(const char* what, const std::string& value) {
@@ -202,8 +203,8 @@ FlowTable flow_table(const std::string& interface) {
   return table;
 }
 
-Result<void> set_flow_rule(const std::string& interface,
-                           std::uint32_t location, const std::string& rule) {
+Result<void> set_flow_rule(const std::string& interface, std::uint32_t location,
+                           const std::string& rule) {
   ethtool_rxnfc command{};
   command.cmd = ETHTOOL_SRXCLSRLDEL;
   if (rule != "none") {

@@ -212,8 +212,8 @@ void read_interrupts(InterfaceFacts& facts) {
   }
   for (const std::uint32_t irq : numbers) {
     const auto found = told.find(irq);
-    const auto queue = found != told.end() ? std::optional(found->second)
-                                           : queue_by_name(irq);
+    const auto queue =
+        found != told.end() ? std::optional(found->second) : queue_by_name(irq);
     if (!queue) continue;
     const auto text =
         read_line("/proc/irq/" + std::to_string(irq) + "/smp_affinity_list");

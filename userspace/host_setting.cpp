@@ -172,9 +172,9 @@ const Kind* kind_of(const Setting& setting) {
   };
   for (const Kind& each : kKinds) {
     if (setting.what != each.what) continue;
-    const bool known = each.keys.empty() ||
-                       std::ranges::find(each.keys, setting.key) !=
-                           each.keys.end();
+    const bool known =
+        each.keys.empty() ||
+        std::ranges::find(each.keys, setting.key) != each.keys.end();
     return known ? &each : nullptr;
   }
   return nullptr;

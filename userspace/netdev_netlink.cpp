@@ -49,9 +49,9 @@ std::vector<Attribute> attributes(std::span<const char> bytes) {
     nlattr header;
     std::memcpy(&header, bytes.data(), sizeof header);
     if (header.nla_len < sizeof header || header.nla_len > bytes.size()) break;
-    all.push_back({static_cast<std::uint16_t>(header.nla_type & NLA_TYPE_MASK),
-                   bytes.subspan(sizeof header,
-                                 header.nla_len - sizeof header)});
+    all.push_back(
+        {static_cast<std::uint16_t>(header.nla_type & NLA_TYPE_MASK),
+         bytes.subspan(sizeof header, header.nla_len - sizeof header)});
     const std::size_t next = NLA_ALIGN(header.nla_len);
     if (next >= bytes.size()) break;
     bytes = bytes.subspan(next);

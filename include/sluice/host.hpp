@@ -66,11 +66,11 @@ struct InterfaceFacts {
   std::optional<Channels> channels;
   std::set<std::string> features;    ///< Active ones, as ethtool -k names them.
   std::set<std::string> changeable;  ///< Those that can be set.
-  std::set<std::string> peer_features;    ///< Of a veth's peer, if it is here.
-  std::vector<std::uint32_t> rss;         ///< The queue of each entry.
-  std::string udp_hash;                   ///< "sdfn"; empty: not told.
-  std::vector<FlowRule> flow_rules;       ///< Ntuple rules that are set.
-  std::uint32_t flow_rules_max = 0;       ///< 0: the NIC has none.
+  std::set<std::string> peer_features;  ///< Of a veth's peer, if it is here.
+  std::vector<std::uint32_t> rss;       ///< The queue of each entry.
+  std::string udp_hash;                 ///< "sdfn"; empty: not told.
+  std::vector<FlowRule> flow_rules;     ///< Ntuple rules that are set.
+  std::uint32_t flow_rules_max = 0;     ///< 0: the NIC has none.
   std::optional<Coalescing> coalescing;
   std::vector<Interrupt> interrupts;
   int node = -1;  ///< NUMA node; -1: none, or not told.

@@ -21,7 +21,8 @@ Rules rules_of(const std::string& text) {
   return *rules;
 }
 
-// --- Channels -----------------------------------------------------------------
+// --- Channels
+// -----------------------------------------------------------------
 
 TEST(DoctorQueuesTest, EnaTakesHalfOfItsChannels) {
   InterfaceFacts nic = good_nic();
@@ -78,7 +79,8 @@ TEST(DoctorQueuesTest, BothEndsOfAVethChange) {
   EXPECT_EQ(fix_of(said_of(nic), "channels"), Fix{});
 }
 
-// --- RSS ----------------------------------------------------------------------
+// --- RSS
+// ----------------------------------------------------------------------
 
 TEST(DoctorQueuesTest, ATableThatLeadsPastTheQueuesServed) {
   const InterfaceFacts nic = good_nic();
@@ -109,7 +111,8 @@ TEST(DoctorQueuesTest, UdpHashedByAddressesAlone) {
   EXPECT_EQ(fix_of(said_of(nic), "rss-hash"), Fix{"eth0 hash udp4 sdfn"});
 }
 
-// --- Ntuple rules -------------------------------------------------------------
+// --- Ntuple rules
+// -------------------------------------------------------------
 
 TEST(DoctorQueuesTest, RulesOfOthersAreTold) {
   InterfaceFacts nic = good_nic();
@@ -126,11 +129,11 @@ TEST(DoctorQueuesTest, SteeredFlowsGetQueuesOfTheirOwn) {
   wanted.queues = {2, 3};
   wanted.rss = Rss::dedicated;
   wanted.rules = rules_of("steer ip and udp dst port 53\n");
-  EXPECT_EQ(fix_of(said_of(nic, wanted), "ntuple"),
-            (Fix{"eth0 feature rx-ntuple-filter on",
-                 "eth0 rss table 0 1 0 1 0 1 0 1",
-                 "eth0 flow 14 udp4 dst-port 53 queue 2",
-                 "eth0 flow 13 udp6 dst-port 53 queue 2"}));
+  EXPECT_EQ(
+      fix_of(said_of(nic, wanted), "ntuple"),
+      (Fix{"eth0 feature rx-ntuple-filter on", "eth0 rss table 0 1 0 1 0 1 0 1",
+           "eth0 flow 14 udp4 dst-port 53 queue 2",
+           "eth0 flow 13 udp6 dst-port 53 queue 2"}));
 }
 
 TEST(DoctorQueuesTest, WhatIsThereAlreadyIsNotMadeAgain) {
@@ -182,7 +185,8 @@ TEST(DoctorQueuesTest, WhatNoNtupleRuleCanSayIsRefused) {
                  {"no room for 2"});
 }
 
-// --- CPUs ---------------------------------------------------------------------
+// --- CPUs
+// ---------------------------------------------------------------------
 
 TEST(DoctorQueuesTest, AnInterruptAwayFromItsPoller) {
   InterfaceFacts nic = good_nic();

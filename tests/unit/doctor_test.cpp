@@ -36,7 +36,8 @@ TEST(DoctorTest, TheWorstComesFirst) {
   EXPECT_EQ(findings[0].interface, "eth0");
 }
 
-// --- The device ---------------------------------------------------------------
+// --- The device
+// ---------------------------------------------------------------
 
 TEST(DoctorTest, AnInterfaceThatIsDown) {
   InterfaceFacts nic = good_nic();
@@ -48,8 +49,7 @@ TEST(DoctorTest, AnInterfaceThatIsDown) {
 TEST(DoctorTest, AnInterfaceWithoutACarrier) {
   InterfaceFacts nic = good_nic();
   nic.device.running = false;
-  expect_finding(said_of(nic), "no-carrier", Severity::warning,
-                 {"no carrier"});
+  expect_finding(said_of(nic), "no-carrier", Severity::warning, {"no carrier"});
 }
 
 TEST(DoctorTest, ABondNamesItsMembers) {
@@ -130,7 +130,8 @@ TEST(DoctorTest, ADriverWhoseLinkDropsAtAttach) {
   }
 }
 
-// --- Offloads -----------------------------------------------------------------
+// --- Offloads
+// -----------------------------------------------------------------
 
 TEST(DoctorTest, VlanStrippingIsWrongWhereRulesLookAtTags) {
   InterfaceFacts nic = good_nic();
@@ -202,12 +203,13 @@ TEST(DoctorTest, CoalescingThatWaitsLong) {
   nic.coalescing = Coalescing{100, true};
   expect_finding(said_of(nic), "coalescing", Severity::advice,
                  {"ethtool -C eth0 adaptive-rx off rx-usecs 10"});
-  EXPECT_EQ(fix_of(said_of(nic), "coalescing"),
-            (Fix{"eth0 coalesce adaptive-rx off",
-                 "eth0 coalesce rx-usecs 10"}));
+  EXPECT_EQ(
+      fix_of(said_of(nic), "coalescing"),
+      (Fix{"eth0 coalesce adaptive-rx off", "eth0 coalesce rx-usecs 10"}));
 }
 
-// --- The host -----------------------------------------------------------------
+// --- The host
+// -----------------------------------------------------------------
 
 TEST(DoctorTest, CapabilitiesThatAreMissingAreNamed) {
   HostFacts host = good_host();
@@ -266,7 +268,8 @@ TEST(DoctorTest, CpusThatSpinAndAreNotIsolated) {
   EXPECT_FALSE(find(diagnose_host(host, wanted, 1), "isolation"));
 }
 
-// --- Errors -------------------------------------------------------------------
+// --- Errors
+// -------------------------------------------------------------------
 
 TEST(DoctorTest, AFailedStartConcernsSomeFindings) {
   const auto concerned = [](const char* id, int code) {

@@ -120,7 +120,8 @@ class DoctorTest : public VethTest {
   }
 };
 
-// --- Findings -----------------------------------------------------------------
+// --- Findings
+// -----------------------------------------------------------------
 
 TEST_F(DoctorTest, LinkThatIsDown) {
   EXPECT_TRUE(doctor(mine().interface).find("link-down").is_null());
@@ -148,32 +149,6 @@ TEST_F(DoctorTest, BridgeNamesItsPorts) {
   expect_found(said, "bridge", "warning");
   EXPECT_NE(said.find("bridge").at("sentence").get<std::string>().find(kNear),
             std::string::npos);
-}
-
-TEST_F(DoctorTest, BondNamesItsMembers) {
-  if (!lab().ip(Side::a, "link add bond0 type bond")) {
-    GTEST_SKIP() << "this kernel has no bonds";
-  }
-  expect_ip("link set dev " + kNear + " down");
-  expect_ip("link set dev " + kNear + " master bond0");
-  expect_ip("link set dev bond0 up");
-  const Said said = doctor("bond0");
-  expect_found(said, "bond", "warning");
-  EXPECT_NE(said.find("bond").at("sentence").get<std::string>().find(kNear),
-            std::string::npos);
-  expect_found(doctor(kNear), "bond-member", "advice");
-}
-
-TEST_F(DoctorTest, VlanDeviceNamesWhatIsBelow) {
-  if (!lab().ip(Side::a, "link add link " + kNear +
-                             " name near0.7 type vlan id 7")) {
-    GTEST_SKIP() << "this kernel has no VLAN devices";
-  }
-  const Said said = doctor("near0.7");
-  expect_found(said, "vlan-device", "warning");
-  EXPECT_NE(
-      said.find("vlan-device").at("remedy").get<std::string>().find(kNear),
-      std::string::npos);
 }
 
 TEST_F(DoctorTest, AnotherProgram) {
@@ -235,10 +210,10 @@ TEST_F(DoctorTest, PeerWithMoreTxQueues) {
 }
 
 TEST_F(DoctorTest, CapabilitiesAndMemory) {
-  const Said said = doctor(
-      spawn(Side::a, {"prlimit", "--memlock=65536:65536", "setpriv",
-                      "--bounding-set", "-all", "--inh-caps", "-all",
-                      SLUICE_PROGRAM, "doctor", "-i", kNear, "--json"}));
+  const Said said =
+      doctor(spawn(Side::a, {"prlimit", "--memlock=65536:65536", "setpriv",
+                             "--bounding-set", "-all", "--inh-caps", "-all",
+                             SLUICE_PROGRAM, "doctor", "-i", kNear, "--json"}));
   expect_found(said, "capabilities", "error");
   expect_found(said, "memlock", "warning");
   const auto sentence =
@@ -263,7 +238,8 @@ TEST_F(DoctorTest, UsageErrors) {
   EXPECT_NE(nobody.err().find(kNear), std::string::npos) << nobody.err();
 }
 
-// --- What is mended is put back -----------------------------------------------
+// --- What is mended is put back
+// -----------------------------------------------
 
 TEST_F(DoctorTest, FixStaysUntilItIsRestored) {
   const Said fixed = doctor(kNear, {"--fix"});
@@ -295,13 +271,14 @@ TEST_F(DoctorTest, MtuAndChannelsAreMended) {
   EXPECT_EQ(sluice({"doctor", "-i", own, "--restore"}).wait(20s), 0);
   EXPECT_EQ(value({own, "mtu", "bytes", {}}), "9000");
 
-  expect_ip("link add wide0 numrxqueues 4 numtxqueues 4 type veth peer name "
-            "wide1 numrxqueues 4 numtxqueues 4");
+  expect_ip(
+      "link add wide0 numrxqueues 4 numtxqueues 4 type veth peer name "
+      "wide1 numrxqueues 4 numtxqueues 4");
   const auto cpus = allowed_cpus();
   ASSERT_TRUE(cpus);
-  doctor(spawn(Side::a, {"taskset", "-c", std::to_string(cpus->front()),
-                         SLUICE_PROGRAM, "doctor", "-i", "wide0", "--json",
-                         "--fix=channels"}));
+  doctor(spawn(Side::a,
+               {"taskset", "-c", std::to_string(cpus->front()), SLUICE_PROGRAM,
+                "doctor", "-i", "wide0", "--json", "--fix=channels"}));
   EXPECT_EQ(value({"wide0", "channels", "rx", {}}), "1");
   EXPECT_EQ(value({"wide1", "channels", "tx", {}}), "1");
   EXPECT_EQ(sluice({"doctor", "-i", "wide0", "--restore"}).wait(20s), 0);
@@ -324,9 +301,9 @@ TEST_F(DoctorTest, PreparedUntilTheRunEnds) {
 }
 
 TEST_F(DoctorTest, PreparedUntilTheDurationEnds) {
-  Process process = sluice_run({"-i", kNear, "--queues", "0", "--steer",
-                                "udp and dst port 7", "--duration", "0.1",
-                                "--prepare"});
+  Process process =
+      sluice_run({"-i", kNear, "--queues", "0", "--steer", "udp and dst port 7",
+                  "--duration", "0.1", "--prepare"});
   EXPECT_EQ(process.wait(20s), 0) << process.err();
   EXPECT_NE(process.out().find("tx-checksum-ip-generic: off until this run"),
             std::string::npos)
@@ -395,8 +372,8 @@ TEST_F(DoctorTest, OnlyOneRunPrepares) {
 }
 
 TEST_F(DoctorTest, RssThatCantBeSetEndsTheStart) {
-  Process process = sluice_run({"--queues", "0", "--steer",
-                                "udp and dst port 7", "--rss", "spread"});
+  Process process = sluice_run(
+      {"--queues", "0", "--steer", "udp and dst port 7", "--rss", "spread"});
   EXPECT_EQ(process.wait(20s), kFailed) << process.out();
   EXPECT_NE(process.err().find("no RSS table"), std::string::npos)
       << process.err();

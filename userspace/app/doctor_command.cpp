@@ -5,17 +5,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <sluice/doctor.hpp>
 
+#include "json.hpp"
 #include "prepare.hpp"
 #include "run.hpp"
 #include "show.hpp"
 
 namespace sluice::app {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // Lines for people, or for programs.
 class Told {
@@ -39,16 +37,14 @@ class Told {
     ++findings_;
     if (each.severity > Severity::advice) ++wrong_;
     if (json_) {
-      put(Json{{"type", "finding"},
-               {"schema", 1},
-               {"interface", each.interface},
-               {"id", each.id},
-               {"severity", to_string(each.severity)},
-               {"sentence", each.sentence},
-               {"remedy", each.remedy},
-               {"fixable", !each.fix.empty()}}
-              .dump() +
-          "\n");
+      Json json = line("finding");
+      json["interface"] = each.interface;
+      json["id"] = each.id;
+      json["severity"] = to_string(each.severity);
+      json["sentence"] = each.sentence;
+      json["remedy"] = each.remedy;
+      json["fixable"] = !each.fix.empty();
+      put(dumped(json));
       return;
     }
     put(fmt::format("  {} {}: {}\n", to_string(each.severity), each.id,
@@ -59,15 +55,13 @@ class Told {
     const std::string& from = back ? each.setting.value : each.before;
     const std::string& to = back ? each.before : each.setting.value;
     if (json_) {
-      put(Json{{"type", type},
-               {"schema", 1},
-               {"interface", each.setting.interface},
-               {"what", each.setting.what},
-               {"key", each.setting.key},
-               {"before", from},
-               {"after", to}}
-              .dump() +
-          "\n");
+      Json json = line(type);
+      json["interface"] = each.setting.interface;
+      json["what"] = each.setting.what;
+      json["key"] = each.setting.key;
+      json["before"] = from;
+      json["after"] = to;
+      put(dumped(json));
     } else {
       put(fmt::format("{}: {}: {}, was {}\n", type, each.setting.name(), to,
                       from));
@@ -75,12 +69,10 @@ class Told {
   }
   int ended() {
     if (json_) {
-      put(Json{{"type", "doctor"},
-               {"schema", 1},
-               {"findings", findings_},
-               {"wrong", wrong_}}
-              .dump() +
-          "\n");
+      Json json = line("doctor");
+      json["findings"] = findings_;
+      json["wrong"] = wrong_;
+      put(dumped(json));
     } else {
       put(wrong_ == 0 ? std::string("nothing is wrong\n")
                       : fmt::format("{} wrong\n", wrong_));
@@ -104,10 +96,10 @@ bool fix(const std::string& interface, const Wanted& wanted,
   }
   const auto before = prepared->changes();
   const Mended mended = mend(interface, wanted, chosen, *prepared);
-  for (const Error& each : mended.failed) fail(each);
+  for (const auto& each : mended.failed) fail(each.error);
   for (const Prepared::Change& each : prepared->changes()) {
-    const auto known = std::ranges::find_if(
-        before, [&](const Prepared::Change& other) {
+    const auto known =
+        std::ranges::find_if(before, [&](const Prepared::Change& other) {
           return other.setting == each.setting;
         });
     if (known == before.end()) told.change("fixed", each, false);

@@ -95,9 +95,10 @@ void add_traffic_flags(CLI::App& app, RunFlags& flags) {
                  "what is sent goes to OUT")
       ->type_name("NAME=IF|NAME=pcap:IN[,OUT]");
   add_prepared_flags(app, flags);
-  app.add_option("--prepare", flags.prepare,
-                 "Mend what `sluice doctor` finds wrong, or the findings named, "
-                 "with commas, until the run ends")
+  app.add_option(
+         "--prepare", flags.prepare,
+         "Mend what `sluice doctor` finds wrong, or the findings named, "
+         "with commas, until the run ends")
       ->type_name("[ID,...]")
       ->expected(0, 1)
       ->default_str("wrong");

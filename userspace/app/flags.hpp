@@ -34,7 +34,7 @@ struct RunFlags {
   double interval = 1;
   bool json = false;
   bool force = false;
-  std::string prepare;       // Findings, or "wrong"; empty: nothing.
+  std::string prepare;  // Findings, or "wrong"; empty: nothing.
   std::string rss = "keep";
   std::string linger = "0";           // Captures only, as what follows.
   std::vector<std::string> expected;  // --expect

@@ -14,8 +14,8 @@ namespace {
 
 // Those that can be mended at all.
 constexpr std::array kFixable = {
-    "channels-limit", "channels", "rss",          "rss-hash", "ntuple",
-    "irq-affinity",   "lro",      "checksum",     "mtu",      "segmentation",
+    "channels-limit", "channels", "rss",       "rss-hash", "ntuple",
+    "irq-affinity",   "lro",      "checksum",  "mtu",      "segmentation",
     "vlan-stripping", "veth-gro", "coalescing"};
 
 Result<Rss> rss_of(const std::string& name) {
@@ -25,9 +25,8 @@ Result<Rss> rss_of(const std::string& name) {
   return bad("--rss", name, "It is keep, spread or dedicated.");
 }
 
-bool is_rss(const Finding& finding) {
-  return finding.id == std::string_view("rss") ||
-         finding.id == std::string_view("ntuple");
+bool is_rss(std::string_view finding) {
+  return finding == "rss" || finding == "ntuple";
 }
 
 }  // namespace
@@ -63,9 +62,9 @@ Result<Chosen> Chosen::parse(const char* flag, const std::string& text,
     } else if (std::ranges::find(kFixable, id) != kFixable.end()) {
       chosen.ids_.push_back(id);
     } else if (!id.empty()) {
-      return bad(flag, id,
-                 fmt::format("What can be mended is {}.",
-                             fmt::join(kFixable, ", ")));
+      return bad(
+          flag, id,
+          fmt::format("What can be mended is {}.", fmt::join(kFixable, ", ")));
     }
   }
   return chosen;
@@ -84,7 +83,7 @@ Mended mend(const std::string& interface, const Wanted& wanted,
   while (true) {
     auto facts = InterfaceFacts::read(interface);
     if (!facts) {
-      mended.failed.push_back(facts.error());
+      mended.failed.push_back({{}, facts.error()});
       return mended;
     }
     const auto findings = diagnose(*facts, HostFacts::read(), wanted);
@@ -93,10 +92,8 @@ Mended mend(const std::string& interface, const Wanted& wanted,
     });
     if (next == findings.end()) return mended;
     tried.insert(next->id);
-    if (auto applied = prepared.apply(next->fix); applied) {
-      mended.fixed.emplace_back(next->id);
-    } else {
-      mended.failed.push_back(applied.error());
+    if (auto applied = prepared.apply(next->fix); !applied) {
+      mended.failed.push_back({next->id, applied.error()});
     }
   }
 }
@@ -125,9 +122,9 @@ Result<void> Preparation::prepare(const std::string& interface,
   auto prepared = Prepared::open(interface, Prepared::Stay::while_it_lives);
   if (!prepared) return prepared.error();
   const Mended mended = mend(interface, wanted, chosen, *prepared);
-  for (const Error& each : mended.failed) {
-    if (wanted.rss != Rss::keep) return each;
-    news_.push_back(interface + ": not prepared: " + each.message());
+  for (const Mended::Failure& each : mended.failed) {
+    if (wanted.rss != Rss::keep && is_rss(each.finding)) return each.error;
+    news_.push_back(interface + ": not prepared: " + each.error.message());
   }
   for (const Prepared::Change& each : prepared->changes()) {
     news_.push_back(fmt::format("{}: {} until this run ends, was {}",
@@ -139,7 +136,7 @@ Result<void> Preparation::prepare(const std::string& interface,
   auto facts = InterfaceFacts::read(interface);
   if (!facts) return facts.error();
   for (const Finding& each : diagnose(*facts, HostFacts::read(), wanted)) {
-    if (!is_rss(each)) continue;
+    if (!is_rss(each.id)) continue;
     return Error{EOPNOTSUPP, "--rss", interface,
                  each.sentence + ". Remedy: " + each.remedy + "."};
   }

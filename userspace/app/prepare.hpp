@@ -32,10 +32,13 @@ class Chosen {
   std::vector<std::string> ids_;
 };
 
-/// What was mended of an interface, and what could not be.
+/// What could not be mended of an interface; Prepared has what was.
 struct Mended {
-  std::vector<std::string> fixed;  ///< Ids of findings.
-  std::vector<Error> failed;
+  struct Failure {
+    std::string finding;  ///< Its id; empty: of the interface.
+    Error error;
+  };
+  std::vector<Failure> failed;
 };
 /// Mends one finding after the other, and looks anew after each, since one may
 /// change what is true of others.

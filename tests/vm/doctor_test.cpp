@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// The doctor on a NIC with an RSS table, ntuple rules, interrupts and
+// coalescing, and on a host whose clock and io_uring may be changed: findings
+// made true, mended, and put back.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sluice/doctor.hpp>
+#include <sluice/testing/process.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace sluice::testing {
+namespace {
+
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+using namespace std::chrono_literals;
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// A file of sysfs or procfs with another value, for a while.
+class Changed {
+ public:
+  Changed(std::string path, const std::string& value)
+      : path_(std::move(path)), before_(first_line(path_)) {
+    std::ofstream(path_) << value << std::flush;
+  }
+  ~Changed() { std::ofstream(path_) << before_ << std::flush; }
+  Changed(const Changed&) = delete;
+  Changed& operator=(const Changed&) = delete;
+
+ private:
+  std::string path_, before_;
+};
+
+class DoctorVmTest : public ::testing::Test {
+ protected:
+  const std::string kNic = "eth0";
+
+  void SetUp() override {
+    const char* nic = std::getenv("SLUICE_VM_NIC");
+    // Interfaces of any other machine are left alone.
+    if (nic == nullptr || !std::filesystem::exists("/vm/command")) {
+      GTEST_SKIP() << "It needs the NICs of scripts/vm.sh.";
+    }
+    if (std::string(nic) != "igb") GTEST_SKIP() << "It needs an igb.";
+    before_ = settings();
+  }
+  void TearDown() override {
+    if (before_.empty()) return;
+    EXPECT_EQ(settings(), before_) << "something was not put back";
+    EXPECT_FALSE(std::filesystem::exists("/run/sluice"));
+  }
+
+  std::string value(const std::string& what, const std::string& key) const {
+    auto now = read_setting({kNic, what, key, {}});
+    return now ? *now : now.error().message();
+  }
+  void set(const std::string& what, const std::string& key,
+           const std::string& value) {
+    auto done = write_setting({kNic, what, key, value});
+    ASSERT_TRUE(done) << done.error().message();
+  }
+  [[nodiscard]] InterfaceFacts facts() const {
+    auto facts = InterfaceFacts::read(kNic);
+    EXPECT_TRUE(facts);
+    return facts ? *facts : InterfaceFacts{};
+  }
+  // All that the doctor may change.
+  [[nodiscard]] Words settings() const {
+    Words all = {value("rss", "table"),
+                 value("hash", "udp4"),
+                 value("coalesce", "rx-usecs"),
+                 value("mtu", "bytes"),
+                 value("feature", "rx-vlan-hw-parse"),
+                 value("feature", "rx-ntuple-filter")};
+    const InterfaceFacts now = facts();
+    for (const Interrupt& each : now.interrupts) {
+      all.push_back(value("irq", std::to_string(each.number)));
+    }
+    for (const FlowRule& each : now.flow_rules) all.push_back(each.rule);
+    return all;
+  }
+
+  struct Said {
+    int code = -1;
+    std::vector<Json> findings;
+    std::string err;
+    [[nodiscard]] Json find(const std::string& id) const {
+      for (const Json& each : findings) {
+        if (each.at("id") == id) return each;
+      }
+      return {};
+    }
+  };
+  Said doctor(const Words& more = {}) {
+    Words words = {SLUICE_PROGRAM, "doctor", "-i", kNic, "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    auto process = Process::start(words);
+    if (!process) return {};
+    Said said;
+    said.code = process->wait(60s).value_or(-1);
+    said.err = process->err();
+    std::istringstream lines(process->out());
+    for (std::string line; std::getline(lines, line);) {
+      const Json json = Json::parse(line, nullptr, false);
+      if (json.value("type", "") == "finding") said.findings.push_back(json);
+    }
+    return said;
+  }
+  void expect_found(const Said& said, const char* id, const char* severity) {
+    const Json found = said.find(id);
+    ASSERT_FALSE(found.is_null())
+        << id << " is not in " << Json(said.findings) << said.err;
+    EXPECT_EQ(found.at("severity"), severity) << found;
+  }
+  void restore() {
+    auto process =
+        Process::start({SLUICE_PROGRAM, "doctor", "-i", kNic, "--restore"});
+    ASSERT_TRUE(process);
+    EXPECT_EQ(process->wait(60s), 0) << process->err();
+  }
+  // A run that prepares eth0; up to its first line.
+  Process run(const Words& more) {
+    Words words = {SLUICE_PROGRAM, "run",  "-i",          kNic, "--json",
+                   "--frame-size", "4096", "--ring-size", "512"};
+    words.insert(words.end(), more.begin(), more.end());
+    auto process = Process::start(words);
+    if (!process) std::abort();
+    EXPECT_TRUE(process->wait_for("{\"type\":\"started\"", 60s))
+        << process->err();
+    return std::move(*process);
+  }
+
+ private:
+  Words before_;
+};
+
+TEST_F(DoctorVmTest, FactsOfANic) {
+  const InterfaceFacts nic = facts();
+  EXPECT_EQ(nic.device.driver, "igb");
+  EXPECT_EQ(nic.kind, "");
+  EXPECT_EQ(nic.rss.size(), 128U);
+  EXPECT_FALSE(nic.udp_hash.empty());
+  EXPECT_GT(nic.flow_rules_max, 0U);
+  ASSERT_TRUE(nic.channels);
+  EXPECT_EQ(nic.channels->combined, 2U);
+  EXPECT_TRUE(nic.coalescing);
+  ASSERT_TRUE(nic.xdp);
+  EXPECT_TRUE(nic.xdp->native());
+  EXPECT_TRUE(nic.changeable.contains("rx-vlan-hw-parse"));
+  ASSERT_EQ(nic.interrupts.size(), 2U) << "one for each queue";
+  EXPECT_NE(nic.interrupts[0].queue, nic.interrupts[1].queue);
+  EXPECT_FALSE(nic.interrupts[0].cpus.empty());
+}
+
+TEST_F(DoctorVmTest, RssIsSpreadOverTheQueuesServed) {
+  expect_found(doctor({"--queues", "1"}), "rss", "warning");
+  const Said mended = doctor({"--queues", "1", "--rss", "spread", "--fix"});
+  EXPECT_TRUE(mended.find("rss").is_null()) << mended.err;
+  EXPECT_EQ(facts().rss, std::vector<std::uint32_t>(128, 1));
+  restore();
+}
+
+TEST_F(DoctorVmTest, UdpIsHashedWithItsPorts) {
+  set("hash", "udp4", "sd");
+  expect_found(doctor(), "rss-hash", "advice");
+  const Said mended = doctor({"--fix", "rss-hash"});
+  EXPECT_TRUE(mended.find("rss-hash").is_null()) << mended.err;
+  EXPECT_EQ(value("hash", "udp4"), "sdfn");
+  restore();
+}
+
+TEST_F(DoctorVmTest, NtupleRulesBringWhatIsSteered) {
+  const Words dedicated = {"--queues",  "1",       "--rss",
+                           "dedicated", "--steer", "arp"};
+  expect_found(doctor(dedicated), "ntuple", "warning");
+  Words fix = dedicated;
+  fix.emplace_back("--fix=ntuple");
+  const Said mended = doctor(fix);
+  EXPECT_TRUE(mended.find("ntuple").is_null()) << mended.err;
+  const InterfaceFacts nic = facts();
+  EXPECT_EQ(nic.rss, std::vector<std::uint32_t>(128, 0));
+  ASSERT_EQ(nic.flow_rules.size(), 1U);
+  EXPECT_EQ(nic.flow_rules[0].rule, "ether proto 2054 queue 1");
+  expect_found(doctor(), "flow-rules", "advice");
+  restore();
+  // What this NIC can't match is said, and leaves nothing behind.
+  const Said refused = doctor({"--queues", "1", "--rss", "dedicated", "--steer",
+                               "udp dst port 53", "--fix=ntuple"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.err.find("can't match"), std::string::npos) << refused.err;
+  restore();
+}
+
+TEST_F(DoctorVmTest, InterruptsGoToTheirPollers) {
+  for (const Interrupt& each : facts().interrupts) {
+    auto done = write_setting({{}, "irq", std::to_string(each.number), "0-1"});
+    ASSERT_TRUE(done) << done.error().message();
+  }
+  expect_found(doctor(), "irq-affinity", "warning");
+  const Said mended = doctor({"--fix", "irq-affinity"});
+  EXPECT_TRUE(mended.find("irq-affinity").is_null()) << mended.err;
+  for (const Interrupt& each : facts().interrupts) {
+    EXPECT_EQ(each.cpus, std::vector{static_cast<int>(each.queue)});
+  }
+  restore();
+}
+
+TEST_F(DoctorVmTest, CoalescingAndVlanStripping) {
+  const std::string before = value("coalesce", "rx-usecs");
+  set("coalesce", "rx-usecs", "200");
+  expect_found(doctor(), "coalescing", "advice");
+  expect_found(doctor(), "link-drops", "advice");
+  set("feature", "rx-vlan-hw-parse", "on");
+  expect_found(doctor({"--steer", "vlan 7"}), "vlan-stripping", "warning");
+  doctor({"--fix", "coalescing,vlan-stripping"});
+  EXPECT_EQ(value("coalesce", "rx-usecs"), "10");
+  EXPECT_EQ(value("feature", "rx-vlan-hw-parse"), "off");
+  restore();
+  EXPECT_EQ(value("coalesce", "rx-usecs"), "200");
+  set("coalesce", "rx-usecs", before);
+}
+
+TEST_F(DoctorVmTest, PreparedUntilTheRunEnds) {
+  Process own = run({"--queues", "1", "--rss", "spread", "--prepare"});
+  EXPECT_EQ(facts().rss, std::vector<std::uint32_t>(128, 1));
+  own.signal(SIGINT);
+  EXPECT_EQ(own.wait(60s), 0) << own.err();
+}
+
+TEST_F(DoctorVmTest, KilledAndPutBack) {
+  Process own = run({"--queues", "1", "--rss", "spread", "--prepare"});
+  own.signal(SIGKILL);
+  EXPECT_TRUE(own.wait(60s));
+  EXPECT_EQ(facts().rss, std::vector<std::uint32_t>(128, 1));
+  restore();
+}
+
+TEST_F(DoctorVmTest, AClockSourceThatTakesASystemCall) {
+  const Changed clock(
+      "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+      "acpi_pm");
+  expect_found(doctor(), "clock-source", "warning");
+}
+
+TEST_F(DoctorVmTest, IoUringThatIsDisabled) {
+  EXPECT_TRUE(doctor().find("io_uring").is_null());
+  const Changed disabled("/proc/sys/kernel/io_uring_disabled", "2");
+  expect_found(doctor(), "io_uring", "advice");
+}
+
+}  // namespace
+}  // namespace sluice::testing
