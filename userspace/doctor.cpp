@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <sluice/doctor.hpp>
 
@@ -37,6 +38,18 @@ const CpuFacts* find_cpu(const HostFacts& host, int number) {
   return found == host.cpus.end() ? nullptr : &*found;
 }
 
+// In their own order where they are alike.
+std::vector<Finding> worst_first(std::vector<Finding> findings) {
+  std::vector<Finding> sorted;
+  for (const Severity severity :
+       {Severity::error, Severity::warning, Severity::advice}) {
+    for (Finding& each : findings) {
+      if (each.severity == severity) sorted.push_back(std::move(each));
+    }
+  }
+  return sorted;
+}
+
 }  // namespace checks
 
 namespace {
@@ -58,11 +71,6 @@ Case case_of(const InterfaceFacts& interface, const HostFacts& host,
     facts.cpus.push_back(host.allowed[i % host.allowed.size()]);
   }
   return facts;
-}
-
-void sort_by_severity(std::vector<Finding>& findings) {
-  std::ranges::stable_sort(findings, std::ranges::greater(),
-                           &Finding::severity);
 }
 
 }  // namespace
@@ -92,16 +100,15 @@ std::vector<Finding> diagnose(const InterfaceFacts& interface,
       }
     }
   }
-  sort_by_severity(findings);
-  return findings;
+  return checks::worst_first(std::move(findings));
 }
 
 bool concerns(const Finding& finding, int code) noexcept {
   struct Concern {
-    const char* id;
-    std::vector<int> codes;
+    std::string_view id;
+    std::array<int, 3> codes;
   };
-  static const Concern kConcerns[] = {
+  constexpr Concern kConcerns[] = {
       {"capabilities", {EPERM, EACCES}},
       {"memlock", {ENOBUFS, ENOMEM, EPERM}},
       {"other-program", {EBUSY, EEXIST}},
@@ -119,7 +126,7 @@ bool concerns(const Finding& finding, int code) noexcept {
       {"ntuple", {EOPNOTSUPP, EINVAL, ENOSPC}},
   };
   return std::ranges::any_of(kConcerns, [&](const Concern& each) {
-    return std::string_view(each.id) == finding.id &&
+    return each.id == finding.id &&
            std::ranges::find(each.codes, code) != each.codes.end();
   });
 }

@@ -36,6 +36,8 @@ using Check = std::optional<Finding> (*)(const Case&);
 /// What the NIC does to packets.
 [[nodiscard]] std::vector<Check> offload_checks();
 
+/// The worst first, else in their own order.
+[[nodiscard]] std::vector<Finding> worst_first(std::vector<Finding> findings);
 /// "eth0, eth1"
 [[nodiscard]] std::string joined(const std::vector<std::string>& words);
 /// "0-3,8"

@@ -137,9 +137,7 @@ std::vector<Finding> diagnose_host(const HostFacts& host, const Wanted& wanted,
        {capabilities, memlock, io_uring, clock_source, siblings, isolation}) {
     if (auto finding = check(facts)) findings.push_back(std::move(*finding));
   }
-  std::ranges::stable_sort(findings, std::ranges::greater(),
-                           &Finding::severity);
-  return findings;
+  return checks::worst_first(std::move(findings));
 }
 
 }  // namespace sluice

@@ -160,7 +160,7 @@ struct Kind {
 };
 
 const Kind* kind_of(const Setting& setting) {
-  static const Kind kKinds[] = {
+  static const Kind kinds[] = {
       {"feature", {}, read_feature, write_feature},
       {"channels", {"combined", "rx", "tx"}, read_channels, write_channels},
       {"rss", {"table"}, read_rss, write_rss},
@@ -170,7 +170,7 @@ const Kind* kind_of(const Setting& setting) {
       {"irq", {}, read_irq, write_irq},
       {"flow", {}, read_flow, write_flow},
   };
-  for (const Kind& each : kKinds) {
+  for (const Kind& each : kinds) {
     if (setting.what != each.what) continue;
     const bool known =
         each.keys.empty() ||
