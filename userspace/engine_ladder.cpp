@@ -1,30 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ladders: how a program is attached and how a socket is bound, from the
 // best rung down. Each rung that is refused leaves its reason.
-#include <time.h>
-
 #include <cerrno>
 #include <sluice/rules_edit.hpp>
+#include <thread>
 
 #include "engine_state.hpp"
 
 namespace sluice {
 namespace {
 
-void pause_ms(long ms) {
-  const timespec pause{ms / 1000, ms % 1000 * 1'000'000};
-  ::nanosleep(&pause, nullptr);
+constexpr auto kCarrierPatience = std::chrono::seconds(5);
+
+// Why what is sent on a queue never leaves.
+std::string no_tx(const Netdev& device) {
+  return device.name + " has " + std::to_string(device.tx_queues) +
+         " TX queues beside " + std::to_string(device.rx_queues) +
+         " of RX while a program is attached: what is sent here never leaves. "
+         "Before it is attached, `ethtool -L " +
+         device.name + " combined " + std::to_string(device.queues_max) +
+         "` gives each queue both.";
 }
 
-// A link that goes down when a program is attached comes up again in a while.
-void wait_for_carrier(Netdev& device, std::vector<std::string>& news) {
-  for (int attempt = 0; attempt < 250; ++attempt) {
-    if (auto now = Netdev::read(device.name)) device = std::move(*now);
-    if (device.running) break;
-    pause_ms(20);
+// What a driver with a step of 1 KiB makes of a frame: a larger packet would
+// come in pieces, each taken for a packet. Source: igb_setup_srrctl(),
+// igc_configure_rx_ring(), ixgbe_configure_srrctl().
+bool too_small_for_zero_copy(const Netdev& device, std::uint32_t frame_size) {
+  const bool steps = device.driver == "igb" || device.driver == "igc" ||
+                     device.driver == "ixgbe";
+  const std::uint32_t whole = (frame_size - Packet::kHeadroom) / 1024 * 1024;
+  return steps && device.mtu + kEthernetAndVlan > whole;
+}
+
+Error frame_error(const Netdev& device, std::uint32_t frame_size) {
+  return {
+      EMSGSIZE, "zero-copy", "of " + device.name,
+      "The driver " + device.driver +
+          " fills frames in whole KiB, and an MTU of " +
+          std::to_string(device.mtu) + " does not fit into one of " +
+          std::to_string(frame_size) + " bytes: " +
+          (too_small_for_zero_copy(device, 4096) ? "lower the MTU."
+                                                 : "use --frame-size 4096.")};
+}
+
+// What must not be tried, though the driver would take it.
+Result<void> may_zero_copy(const Netdev& device, std::uint32_t queue,
+                           std::uint32_t frame_size) {
+  if (too_small_for_zero_copy(device, frame_size)) {
+    return frame_error(device, frame_size);
   }
-  news.push_back(device.name + ": the link went down at attach and " +
-                 (device.running ? "is up again" : "has stayed down for 5 s"));
+  if (queue < device.tx_queues) return {};
+  // virtio-net (seen with Linux 6.18) forgets to give up the memory of such a
+  // queue when the program goes first, and crashes at the next attach.
+  return Error{EOPNOTSUPP, "zero-copy",
+               device.name + " queue " + std::to_string(queue),
+               "The queue is there only while a program is attached."};
 }
 
 Error mtu_error(const Netdev& device, std::uint32_t frame_size) {
@@ -174,14 +204,40 @@ Result<void> Engine::climb_attach(PortState& port) {
   return attached;
 }
 
-// Drivers may add queues for XDP, and may take the link down for a while.
+// Drivers may add queues for XDP.
 Result<void> Engine::see_what_attaching_changed(PortState& port) {
   tell_of_metadata(port);
-  const bool was_running = port.device.running;
   auto device = Netdev::read(port.device.name);
   if (!device) return device.error();
   port.device = std::move(*device);
-  if (was_running && !port.device.running) wait_for_carrier(port.device, news_);
+  return {};
+}
+
+// Drivers may take the link down for a while, when a program is attached or
+// when a queue gets memory for zero-copy. Waited for once, behind all of that.
+Result<void> Engine::wait_for_links() {
+  const Time deadline = monotonic_now() + kCarrierPatience;
+  for (bool waiting = true; waiting;) {
+    // First what was told, then what is: so a change is seen or told later, and
+    // handlers hear nothing of what went before them.
+    (void)links_.changes();
+    waiting = false;
+    for (const auto& port : ports_) {
+      auto device = Netdev::read(port->device.name);
+      if (!device) return device.error();
+      port->device = std::move(*device);
+      if (port->device.running || !port->was_running) continue;
+      port->link_dropped = waiting = true;
+    }
+    if (!waiting || monotonic_now() > deadline) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  for (const auto& port : ports_) {
+    if (!port->link_dropped) continue;
+    news_.push_back(
+        port->device.name + ": the link went down as it was set up, and " +
+        (port->device.running ? "is up again" : "has stayed down for 5 s"));
+  }
   return {};
 }
 
@@ -211,6 +267,9 @@ Result<Socket> Engine::open_socket(
                       : Timestamp::Clock::monotonic;
   }
   grant.refused = port.refused;
+  if (core.queue >= port.device.tx_queues) {
+    grant.refused.push_back({"TX", no_tx(port.device)});
+  }
   auto socket = climb(port, *core.umem, options, grant);
   if (socket) grant.tx_budget = socket->tx_budget();
   return socket;
@@ -233,7 +292,10 @@ Result<Socket> Engine::climb(const PortState& port, const Umem& umem,
     refuse("It was masked.");
   } else if (native && options_.mode != Mode::copy) {
     options.zero_copy = true;
-    auto socket = Socket::open(options, umem);
+    const auto may =
+        may_zero_copy(port.device, options.queue, umem.frame_size());
+    Result<Socket> socket =
+        may ? Socket::open(options, umem) : Result<Socket>(may.error());
     grant.mode = Mode::zero_copy;
     if (socket || required) return socket;
     refuse(socket.error().message());

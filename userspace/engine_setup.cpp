@@ -89,7 +89,7 @@ Result<void> Engine::set_up() {
   for (std::size_t i = 0; i < cores_.size(); ++i) {
     if (auto set = set_up_core(i); !set) return set;
   }
-  return {};
+  return wait_for_links();
 }
 
 Result<void> Engine::set_up_port(const PortOptions& options) {
@@ -98,6 +98,7 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
   auto device = Netdev::read(options.interface);
   if (!device) return device.error();
   port->device = std::move(*device);
+  port->was_running = port->device.running;
 
   auto claim = Control::claim(options.interface);
   if (!claim) return claim.error();

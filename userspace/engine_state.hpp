@@ -11,9 +11,10 @@
 
 namespace sluice {
 
+constexpr std::uint32_t kEthernetAndVlan = 18;  // In front of the MTU's bytes.
+
 /// The largest MTU of which a packet fits into a frame.
 constexpr std::uint32_t mtu_of(std::uint32_t frame_size) {
-  constexpr std::uint32_t kEthernetAndVlan = 18;  // In front of its bytes.
   return frame_size - Packet::kHeadroom - kEthernetAndVlan;
 }
 
@@ -47,6 +48,8 @@ struct Outage {
 struct Engine::PortState {
   PortOptions options;
   Netdev device;
+  bool was_running = false;   // Before anything was attached.
+  bool link_dropped = false;  // And was missed when all was.
   Control claim;
   std::optional<Program> program;
   AttachMode attached = AttachMode::native;

@@ -13,6 +13,9 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sluice/address.hpp>
 #include <sluice/netdev.hpp>
 #include <sstream>
 
@@ -73,6 +76,41 @@ std::optional<InUse::Connection> ssh_connection() {
   return ssh;
 }
 
+// The interface's folder in sysfs. /sys may be of another network namespace,
+// with another interface of that name; empty then.
+std::string sysfs_folder(const Netdev& device) {
+  const std::string folder = "/sys/class/net/" + device.name;
+  int index = 0;
+  std::string address;
+  std::ifstream(folder + "/ifindex") >> index;
+  std::ifstream(folder + "/address") >> address;
+  const bool same =
+      index == device.index && address == MacAddress{device.mac}.text();
+  return same ? folder : std::string();
+}
+
+// What ethtool calls queues are those that were configured: a driver may have
+// more for RX, and none for TX beside them, while an XDP program is attached.
+void read_sysfs(Netdev& device) {
+  const std::string folder = sysfs_folder(device);
+  std::uint32_t rx = 0;
+  std::uint32_t tx = 0;
+  std::error_code failed;
+  for (const auto& each :
+       std::filesystem::directory_iterator(folder + "/queues", failed)) {
+    const std::string name = each.path().filename();
+    rx += name.starts_with("rx-") ? 1 : 0;
+    tx += name.starts_with("tx-") ? 1 : 0;
+  }
+  if (rx == 0 || tx == 0) return;
+  device.rx_queues = rx;
+  device.tx_queues = tx;
+  // Refused (EINVAL) while the interface is down.
+  int carrier = 0;
+  std::ifstream(folder + "/carrier") >> carrier;
+  device.running = device.running && carrier == 1;
+}
+
 }  // namespace
 
 Result<Netdev> Netdev::read(const std::string& name) {
@@ -105,7 +143,9 @@ Result<Netdev> Netdev::read(const std::string& name) {
         std::max(1U, channels.combined_count + channels.rx_count);
     device.tx_queues =
         std::max(1U, channels.combined_count + channels.tx_count);
+    device.queues_max = std::max(channels.max_combined, channels.max_rx);
   }
+  read_sysfs(device);
   return device;
 }
 

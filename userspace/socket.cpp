@@ -37,12 +37,17 @@ std::string bind_advice(int error, const SocketOptions& options) {
   }
   if (error == EINVAL) {
     return options.zero_copy
-               ? "The device has no memory access that zero-copy needs, or "
-                 "the interface has no such queue."
+               ? "The device can't reach this host's memory by itself (a "
+                 "virtio NIC without iommu_platform), or the interface has no "
+                 "such queue."
                : "The interface has no such queue, or its MTU does not fit "
                  "into a frame.";
   }
-  if ((error == EOPNOTSUPP || error == ENOENT) && options.zero_copy) {
+  if (error == ENOENT && options.zero_copy) {
+    return "The device can't stop one queue alone, which zero-copy needs (a "
+           "virtio NIC without queue_reset).";
+  }
+  if (error == EOPNOTSUPP && options.zero_copy) {
     return "The driver has no zero-copy for this queue.";
   }
   if (error == ENODEV) {  // Since its name was looked up.

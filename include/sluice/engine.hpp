@@ -249,6 +249,7 @@ class Engine {
   static void tell_of_metadata(PortState& port);
   Result<void> attach(PortState& port);
   Result<void> see_what_attaching_changed(PortState& port);
+  Result<void> wait_for_links();
   Result<void> choose_queues();
   Result<void> choose_cpus();
   Result<void> choose_frames();

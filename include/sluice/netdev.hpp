@@ -20,14 +20,18 @@ struct Netdev {
   int index = 0;
   std::uint32_t mtu = 0;  ///< Bytes after the Ethernet header.
   bool up = false;        ///< Set up by its administrator.
-  bool running = false;   ///< Has a carrier.
+  bool running = false;   ///< Up, and has a carrier.
   std::array<std::uint8_t, 6> mac{};
-  std::string driver;  ///< "veth", "igb"; empty where it does not say.
-  std::uint32_t rx_queues = 1;
-  std::uint32_t tx_queues = 1;
+  std::string driver;           ///< "veth", "igb"; empty where it does not say.
+  std::uint32_t rx_queues = 1;  ///< Now: attaching a program may add some.
+  std::uint32_t tx_queues = 1;  ///< The same; there may be fewer than of RX.
+  std::uint32_t queues_max = 1;  ///< That `ethtool -L` can give it.
 
-  /// System calls: socket(2), ioctl(2). Fails with ENODEV and the names there
-  /// are where there is no such interface.
+  /// Queues and carrier are those of now where /sys shows this network
+  /// namespace; elsewhere what ethtool calls configured, and what the kernel
+  /// says up to a second late.
+  /// System calls: socket(2), ioctl(2), open(2) in /sys/class/net. Fails with
+  /// ENODEV and the names there are where there is no such interface.
   [[nodiscard]] static Result<Netdev> read(const std::string& name);
 };
 
