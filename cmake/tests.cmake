@@ -61,6 +61,15 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/tests/veth/veth_test.hpp)
   add_dependencies(veth_tests sluice_cli traffic example_macswap example_forward example_udp_counter)
 endif()
 
+# Run by scripts/vm.sh, in machines with the NICs that they need.
+file(GLOB vm_sources CONFIGURE_DEPENDS tests/vm/*_test.cpp)
+add_executable(vm_tests ${vm_sources})
+sluice_warnings(vm_tests)
+target_include_directories(vm_tests PRIVATE tests/support)
+target_link_libraries(vm_tests PRIVATE sluice::testing sluice::services nlohmann_json::nlohmann_json GTest::gtest_main)
+target_compile_definitions(vm_tests PRIVATE SLUICE_PROGRAM="$<TARGET_FILE:sluice_cli>")
+add_dependencies(vm_tests sluice_cli)
+
 # Sanitizers and debug information would have to reach the consumer, too.
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_test(NAME package.AnInstalledCopyCanBeBuiltAgainst

@@ -5,7 +5,7 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: scripts/test.sh [--quick|--sanitize]
+usage: scripts/test.sh [--quick|--vm|--sanitize]
 
 Installs missing packages (scripts/setup.sh), builds, runs the tests by ctest,
 and ends with ctest's summary. Exit 0 only if everything passed.
@@ -16,6 +16,10 @@ and ends with ctest's summary. Exit 0 only if everything passed.
                run them is told why they are left out, on one that can they
                must not be skipped.
   --quick      unit, pcap and style tests only; no root, under a minute
+  --vm         the release build in virtual machines (scripts/vm.sh): zero-copy
+               on NICs that have it and on some that only say so, and unit, BPF
+               and veth tests on Linux 6.1, the oldest that is promised. Where
+               QEMU or kernels cannot be fetched it says so and is left out
   --sanitize   all tests but style, package and mutants under AddressSanitizer
                and UBSan, with the coverage of the packet path
                (scripts/coverage.sh), then under ThreadSanitizer
@@ -107,6 +111,49 @@ with_watch() {
   return "$result"
 }
 
+# in_vm WHAT FILTER OPTION...: a machine runs the tests that match, all of
+# which must pass. Exit 77: there can be no machine.
+in_vm() {
+  local log=build/release/vm.log code=0
+  say "$1: $2"
+  scripts/vm.sh --timeout 900 "${@:3}" --add build/release/sluice \
+    --add ethtool build/release/vm_tests --gtest_brief=1 --gtest_color=no \
+    --gtest_filter="$2" 2>&1 | tee "$log" || code=${PIPESTATUS[0]}
+  [ "$code" -eq 0 ] || return "$code"
+  # A filter that matches nothing passes, too.
+  if ! grep -qE '^\[  PASSED  \] [1-9]' "$log" || grep -q SKIPPED "$log"; then
+    say "not all of these tests ran"
+    return 1
+  fi
+}
+
+# On Linux 6.1 tests may need more, and say so as they are skipped.
+on_oldest() {
+  local each extra=()
+  for each in ip ethtool ping setpriv unshare nsenter \
+    build/release/{unit_tests,bpf_tests,veth_tests,traffic,sluice,examples}; do
+    extra+=(--add "$each")
+  done
+  say "Linux 6.1: unit, BPF and veth tests"
+  scripts/vm.sh --kernel 6.1 --pairs 0 --module veth --memory 2048 \
+    --timeout 900 "${extra[@]}" tests/vm/oldest.sh
+}
+
+# every_vm: one machine at a time. 77 of any: none is to be had.
+every_vm() {
+  local zero='ZeroCopyTest.*'
+  in_vm "igb on Linux 6.18" "$zero" --pairs 2 &&
+    in_vm "virtio-net on Linux 6.18" "$zero" --pairs 2 --nic virtio &&
+    in_vm "virtio-net without DMA of its own" \
+      RefusedTest.ADeviceWithoutDmaOfItsOwn --nic virtio-plain &&
+    in_vm "virtio-net without a reset of queues" \
+      RefusedTest.ADeviceThatCannotStopOneQueue --nic virtio-no-reset &&
+    in_vm "virtio-net with queues to spare" 'QueuesTest.*' --nic virtio-mq &&
+    in_vm "igb on Linux 6.1" RefusedTest.ADriverWithoutZeroCopy \
+      --kernel 6.1 &&
+    on_oldest
+}
+
 # Sockets are opened on veth pairs only.
 coverage() {
   if [ -n "$obstacle" ]; then
@@ -121,6 +168,7 @@ case ${1:-} in
   '') ;;
   -h | --help) usage; exit 0 ;;
   --quick) mode=quick ;;
+  --vm) mode=vm ;;
   --sanitize) mode=sanitize ;;
   *) echo "test: unknown argument '$1'; see --help" >&2; exit 2 ;;
 esac
@@ -144,6 +192,14 @@ if [ "$mode" = quick ]; then
 fi
 
 scripts/setup.sh
+if [ "$mode" = vm ]; then
+  scripts/build.sh release
+  code=0
+  every_vm || code=$?
+  [ "$code" -ne 77 ] || say "virtual machines are left out: see above"
+  ((code == 0 || code == 77))
+  exit
+fi
 obstacle=$(why_no_veth)
 leave_out=
 if [ "$mode" = full ]; then
