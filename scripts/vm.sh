@@ -14,8 +14,8 @@ back: eth0 to eth1, eth2 to eth3. Its output and its exit code are passed on.
 Nothing on this machine changes but the cache.
 
   --nic NIC         what eth0 and the others are (default igb):
-    igb             2 queues, zero-copy from Linux 6.14 on
-    virtio          virtio-net, a queue pair, zero-copy from Linux 6.16 on
+    igb             two queues; zero-copy on Linux 6.18, not on 6.1
+    virtio          virtio-net, one queue pair; zero-copy on Linux 6.18
     virtio-mq       two more queue pairs than CPUs; needs root here, for taps
     virtio-plain    no DMA of the device's own: zero-copy is refused (EINVAL)
     virtio-no-reset no reset of a queue: zero-copy is refused (ENOENT)
