@@ -11,7 +11,7 @@ usage: scripts/soak.sh [--rules | --heal] [--duration SECONDS] [--preset PRESET]
 Builds the tests and runs loop, simulated kernel and random handlers, a million
 packets at a time, with fresh seeds, each printed before it is used. Ends at the
 first failure with exit 1 and the command that replays it, else after --duration
-(without: never) with exit 0. No root.
+(without: never) with exit 0. No root, but for --heal.
 
   --rules             random rules on random packets instead, judged by libpcap,
                       the reference and, as root, the XDP program
