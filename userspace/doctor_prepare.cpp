@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings that are made, and put back.
 #include <algorithm>
-#include <cerrno>
+#include <ranges>
 
 #include "doctor_state.hpp"
 
@@ -27,6 +27,32 @@ struct Prepared::State {
   StateFile file;
   Stay stay = Stay::while_it_lives;
   std::vector<Change> changes;
+
+  // The oldest value before stays, whoever changes it again.
+  void note(const Change& change) {
+    const auto earlier =
+        std::ranges::find_if(changes, [&](const Change& other) {
+          return other.setting.name() == change.setting.name();
+        });
+    if (earlier == changes.end()) {
+      changes.push_back(change);
+    } else {
+      earlier->setting.value = change.setting.value;
+    }
+    std::erase_if(changes, [](const Change& each) {
+      return each.setting.value == each.before;
+    });
+  }
+  // The last first; errors are not told beside the one that led here.
+  void take_back(const std::vector<Change>& made) {
+    for (const Change& each : made | std::views::reverse) {
+      Change back = each;
+      back.setting.value = each.before;
+      (void)write_setting(back.setting);
+      (void)file.add(back);
+      note(back);
+    }
+  }
 };
 
 Prepared::Prepared(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -63,28 +89,24 @@ Result<Prepared> Prepared::open(const std::string& interface, Stay stay) {
 }
 
 Result<void> Prepared::apply(std::span<const Setting> settings) {
+  std::vector<Change> made;
   for (const Setting& each : settings) {
     auto before = read_setting(each);
-    if (!before) return before.error();
-    if (*before == each.value) continue;
-    const Change change{each, *before};
-    // First the file: a kill in between finds the old value in force.
-    if (auto added = state_->file.add(change); !added) return added;
-    const auto earlier =
-        std::ranges::find_if(state_->changes, [&](const Change& other) {
-          return other.setting.name() == each.name();
-        });
-    if (earlier == state_->changes.end()) {
-      state_->changes.push_back(change);
+    if (before && *before == each.value) continue;
+    Result<void> done;
+    if (before) {
+      made.push_back({each, *before});
+      // First the file: a kill in between finds the old value in force.
+      done = state_->file.add(made.back());
+      if (done) done = write_setting(each);
     } else {
-      earlier->setting.value = each.value;
+      done = before.error();
     }
-    if (auto written = write_setting(each); !written) {
-      Setting old = each;  // It may have been changed to something else.
-      old.value = *before;
-      (void)write_setting(old);
-      return written;
+    if (!done) {
+      state_->take_back(made);
+      return done;
     }
+    state_->note(made.back());
   }
   return {};
 }

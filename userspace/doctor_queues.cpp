@@ -242,12 +242,17 @@ std::optional<Finding> ntuple(const Case& facts) {
                        joined(wanted.flows.impossible);
     return finding;
   }
+  const bool has = facts.has("rx-ntuple-filter");
+  if (!has && !facts.can_change("rx-ntuple-filter")) {
+    finding.sentence = facts.name() + " takes no ntuple rules";
+    return finding;
+  }
   if (!wanted.fits) {
     finding.sentence = facts.name() + " has no room for " +
                        text(wanted.flows.rules.size()) + " ntuple rules";
     return finding;
   }
-  if (facts.can_change("rx-ntuple-filter") && !facts.has("rx-ntuple-filter")) {
+  if (!has) {
     finding.fix.push_back({facts.name(), "feature", "rx-ntuple-filter", "on"});
   }
   if (std::ranges::any_of(facts.interface.rss, [&](std::uint32_t queue) {

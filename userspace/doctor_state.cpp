@@ -123,6 +123,9 @@ std::vector<Prepared::Change> StateFile::read() const {
       earlier->setting.value = change->setting.value;
     }
   }
+  std::erase_if(changes, [](const Prepared::Change& each) {
+    return each.setting.value == each.before;  // Taken back.
+  });
   return changes;
 }
 

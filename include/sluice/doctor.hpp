@@ -90,7 +90,7 @@ class Prepared {
   ~Prepared();
 
   /// Makes the settings; remembers the old values before. What has its value
-  /// already is not touched. An error leaves those that were made before.
+  /// already is not touched. An error takes back those of this call.
   Result<void> apply(std::span<const Setting> settings);
 
   struct Change {

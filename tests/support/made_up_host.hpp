@@ -37,6 +37,7 @@ inline InterfaceFacts good_nic() {
   nic.channels = Channels{4, 0, 0, 4, 0, 0};
   for (std::uint32_t i = 0; i < 8; ++i) nic.rss.push_back(i % 4);
   nic.udp_hash = "sdfn";
+  nic.features = {"rx-ntuple-filter"};
   nic.flow_rules_max = 16;
   nic.coalescing = Coalescing{3, false};
   for (std::uint32_t q = 0; q < 4; ++q) {

@@ -123,6 +123,7 @@ TEST(DoctorQueuesTest, RulesOfOthersAreTold) {
 
 TEST(DoctorQueuesTest, SteeredFlowsGetQueuesOfTheirOwn) {
   InterfaceFacts nic = good_nic();
+  nic.features.clear();
   nic.changeable = {"rx-ntuple-filter"};
   nic.flow_rules = {{15, "tcp4 dst-port 22 queue 1"}};
   Wanted wanted;
@@ -179,6 +180,10 @@ TEST(DoctorQueuesTest, WhatNoNtupleRuleCanSayIsRefused) {
   expect_finding(said_of(good_nic(), wanted), "ntuple", Severity::error,
                  {"no queue of eth0 is left"});
   wanted.queues = {3};
+  InterfaceFacts without = good_nic();
+  without.features.clear();
+  expect_finding(said_of(without, wanted), "ntuple", Severity::error,
+                 {"takes no ntuple rules"});
   InterfaceFacts small = good_nic();
   small.flow_rules_max = 1;
   expect_finding(said_of(small, wanted), "ntuple", Severity::error,

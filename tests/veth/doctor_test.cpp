@@ -252,13 +252,28 @@ TEST_F(DoctorTest, FixStaysUntilItIsRestored) {
   Process restore = sluice({"doctor", "-i", kNear, "--restore"});
   EXPECT_EQ(restore.wait(20s), 0) << restore.err();
   expect_as_before();
-  EXPECT_EQ(value({kFar, "feature", "rx-gro", {}}), "off");
 }
 
 TEST_F(DoctorTest, FixMendsWhatIsNamedAlone) {
   doctor(kNear, {"--fix", "segmentation"});
   EXPECT_EQ(checksum(), "on");
   EXPECT_EQ(segmentation(), "off");
+  EXPECT_EQ(sluice({"doctor", "-i", kNear, "--restore"}).wait(20s), 0);
+  expect_as_before();
+}
+
+TEST_F(DoctorTest, WhatFailsHalfWayIsTakenBack) {
+  lab().in(Side::a, [&] {
+    auto prepared = Prepared::open(kNear, Prepared::Stay::until_restored);
+    ASSERT_TRUE(prepared) << prepared.error().message();
+    const Setting good{kFar, "feature", "tx-checksum-ip-generic", "off"};
+    const Setting bad{kFar, "feature", "no-such-feature", "on"};
+    EXPECT_FALSE(prepared->apply(std::vector{good, bad}));
+    EXPECT_EQ(checksum(), "on");
+    EXPECT_TRUE(prepared->changes().empty());
+    EXPECT_TRUE(prepared->apply(std::vector{good}));
+    EXPECT_EQ(checksum(), "off");
+  });
   EXPECT_EQ(sluice({"doctor", "-i", kNear, "--restore"}).wait(20s), 0);
   expect_as_before();
 }

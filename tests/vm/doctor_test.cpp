@@ -181,26 +181,30 @@ TEST_F(DoctorVmTest, UdpIsHashedWithItsPorts) {
   restore();
 }
 
-TEST_F(DoctorVmTest, NtupleRulesBringWhatIsSteered) {
-  const Words dedicated = {"--queues",  "1",       "--rss",
-                           "dedicated", "--steer", "arp"};
-  expect_found(doctor(dedicated), "ntuple", "warning");
-  Words fix = dedicated;
-  fix.emplace_back("--fix=ntuple");
-  const Said mended = doctor(fix);
-  EXPECT_TRUE(mended.find("ntuple").is_null()) << mended.err;
-  const InterfaceFacts nic = facts();
-  EXPECT_EQ(nic.rss, std::vector<std::uint32_t>(128, 0));
-  ASSERT_EQ(nic.flow_rules.size(), 1U);
-  EXPECT_EQ(nic.flow_rules[0].rule, "ether proto 2054 queue 1");
-  expect_found(doctor(), "flow-rules", "advice");
-  restore();
-  // What this NIC can't match is said, and leaves nothing behind.
-  const Said refused = doctor({"--queues", "1", "--rss", "dedicated", "--steer",
-                               "udp dst port 53", "--fix=ntuple"});
+// This NIC (82576) has a table of ntuple rules and takes none.
+TEST_F(DoctorVmTest, NtupleRulesThatTheNicDoesNotTake) {
+  const Words dedicated = {"--queues", "1",   "--rss",       "dedicated",
+                           "--steer",  "arp", "--fix=ntuple"};
+  const Said refused = doctor(dedicated);
   EXPECT_EQ(refused.code, 1);
-  EXPECT_NE(refused.err.find("can't match"), std::string::npos) << refused.err;
-  restore();
+  expect_found(refused, "ntuple", "error");
+}
+
+TEST_F(DoctorVmTest, WhatFailsHalfWayIsTakenBack) {
+  auto prepared = Prepared::open(kNic, Prepared::Stay::while_it_lives);
+  ASSERT_TRUE(prepared) << prepared.error().message();
+  const std::string before = value("rss", "table");
+  std::string zeros = "0";
+  for (int i = 1; i < 128; ++i) zeros += " 0";
+  const std::vector<Setting> settings = {
+      {kNic, "rss", "table", zeros},
+      {kNic, "flow", "15", "ether proto 2054 queue 1"}};
+  const auto applied = prepared->apply(settings);
+  ASSERT_FALSE(applied);
+  EXPECT_NE(applied.error().message().find("can't match"), std::string::npos)
+      << applied.error().message();
+  EXPECT_EQ(value("rss", "table"), before);
+  EXPECT_TRUE(prepared->changes().empty());
 }
 
 TEST_F(DoctorVmTest, InterruptsGoToTheirPollers) {
