@@ -54,6 +54,7 @@ class DoctorVmTest : public ::testing::Test {
       GTEST_SKIP() << "It needs the NICs of scripts/vm.sh.";
     }
     if (std::string(nic) != "igb") GTEST_SKIP() << "It needs an igb.";
+    std::filesystem::create_directories("/run");  // The machine is bare.
     before_ = settings();
   }
   void TearDown() override {
