@@ -97,7 +97,8 @@ TEST(DoctorTest, AVirtualFunction) {
 
 TEST(DoctorTest, AnotherProgramIsAnErrorAndOnesOwnIsNot) {
   InterfaceFacts nic = good_nic();
-  nic.program = AttachedProgram{12, "katran", AttachMode::native, {}, false};
+  nic.program =
+      AttachedProgram{12, "katran", AttachMode::native, {}, false, {}};
   expect_finding(said_of(nic), "other-program", Severity::error, {"katran"});
   nic.program->identity = sluice_identity{};
   expect_finding(said_of(nic), "other-program", Severity::advice,
