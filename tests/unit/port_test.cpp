@@ -181,7 +181,9 @@ TEST_P(PortTest, AConsumerThatGoesBackMakesNoRoom) {
   Packet packet = made();
   EXPECT_FALSE(port_.send(packet));
   EXPECT_EQ(port_.room(), 0U);
-  EXPECT_DEATH(port_.submit(), "count") << "over what is not yet taken";
+  // Where it looks at what it sends, it stops there, else as it tells.
+  EXPECT_DEATH(port_.submit(), "count|i < size")
+      << "over what is not yet taken";
   side_.tx.consumer += 2;
   EXPECT_EQ(port_.room(), 0U);
   port_.submit();
