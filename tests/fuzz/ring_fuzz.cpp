@@ -130,10 +130,14 @@ class HostileKernel : public Kernel {
       event = {Event::Kind::stop, 0};
       return !std::exchange(stopped_, true);
     }
+    // Not those by which the engine gives a port another socket: it keeps to
+    // an order.
+    constexpr std::array kKinds = {Event::Kind::link_up, Event::Kind::link_down,
+                                   Event::Kind::rebound, Event::Kind::gone,
+                                   Event::Kind::publish};
     const std::uint8_t chosen = input_.byte();
-    if (chosen >= 2 * 5) return false;
-    event = {static_cast<Event::Kind>(chosen / 2),
-             static_cast<std::uint8_t>(chosen % kPorts)};
+    if (chosen >= 2 * kKinds.size()) return false;
+    event = {kKinds[chosen / 2U], static_cast<std::uint8_t>(chosen % kPorts)};
     return true;
   }
 
