@@ -139,6 +139,11 @@ Result<void> Program::State::publish(steering::LiveList next) {
   data.hot[slot].timestamps = list ? data.hot[1 - slot].timestamps : 0;
   std::atomic_ref(data.in_force).store(slot);
   if (list) {
+    // The kernel waits for programs that run only after the change of a map of
+    // maps. So the new list is put there once more: who still reads the old one
+    // is waited for before it is taken away.
+    done = bpf_map_update_elem(maps[images].get(), &slot, &fd, BPF_ANY);
+    if (done != 0) return bpf_failed(done, "bpf(MAP_UPDATE_ELEM)", "images");
     const __u32 old = 1 - slot;
     done = bpf_map_delete_elem(maps[images].get(), &old);
     if (done != 0) return bpf_failed(done, "bpf(MAP_DELETE_ELEM)", "images");
