@@ -126,8 +126,7 @@ Result<void> Program::State::read_list() {
   return {};
 }
 
-// Beside the list in force, then in its place. Deleting the old one from the
-// map of maps waits for a grace period: after that no packet sees it.
+// Beside the list in force, then in its place.
 Result<void> Program::State::publish(steering::LiveList next) {
   sluice_direct& data = this->data();
   const __u32 slot = list ? 1 - data.in_force : 0;

@@ -6,8 +6,11 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <sluice/sys.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "program_test.hpp"
@@ -276,6 +279,40 @@ TEST_F(ListTest, ReflectionSwapsBothSidesAndNothingElse) {
           Frame().eth(sluice::testing::kMacA, sluice::testing::kMacB).vlan(7))),
       back);
   EXPECT_EQ(counts().verdicts.reflected.packets, 4001u);
+}
+
+// Many rules count the packet one after another, which takes long enough for
+// many a switch to come in the middle: the list must stay until the last of
+// them has counted.
+TEST_F(ListTest, ASwitchWaitsForWhoReadsTheOldList) {
+  std::string text;
+  for (int i = 0; i < 500; ++i) {
+    text += "count @n" + std::to_string(i) + " udp\n";
+  }
+  const std::array lists = {*Rules::parse(text + "drop @end udp\n"),
+                            *Rules::parse(text + "drop @end dst port 53\n")};
+  ASSERT_TRUE(program().set_rules(lists[1]));
+  const Bytes packet =
+      Frame().eth().ipv4("10.0.0.1", "10.0.0.2").udp(5, 53).payload(32);
+  const Fd fd(bpf_prog_get_fd_by_id(program().id()));
+  bpf_test_run_opts options{};
+  options.sz = sizeof options;
+  options.data_in = packet.data();
+  options.data_size_in = static_cast<__u32>(packet.size());
+  options.repeat = 10'000;
+  std::atomic<bool> done = false;
+  std::uint64_t runs = 0;
+  std::thread runner([&] {
+    for (; !done; runs += options.repeat) {
+      EXPECT_EQ(bpf_prog_test_run_opts(fd.get(), &options), 0);
+    }
+  });
+  for (std::size_t i = 0; i < 20; ++i) {
+    EXPECT_TRUE(program().set_rules(lists[i % 2]));
+  }
+  done = true;
+  runner.join();
+  for (const auto& counted : counts().rules) EXPECT_EQ(counted.packets, runs);
 }
 
 TEST_F(ListTest, FragmentsStayTogetherUnlessTheListSaysOtherwise) {
