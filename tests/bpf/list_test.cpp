@@ -295,15 +295,16 @@ TEST_F(ListTest, ASwitchWaitsForWhoReadsTheOldList) {
   const Bytes packet =
       Frame().eth().ipv4("10.0.0.1", "10.0.0.2").udp(5, 53).payload(32);
   const Fd fd(bpf_prog_get_fd_by_id(program().id()));
+  constexpr int kRepeat = 10'000;
   bpf_test_run_opts options{};
   options.sz = sizeof options;
   options.data_in = packet.data();
   options.data_size_in = static_cast<__u32>(packet.size());
-  options.repeat = 10'000;
+  options.repeat = kRepeat;
   std::atomic<bool> done = false;
   std::uint64_t runs = 0;
   std::thread runner([&] {
-    for (; !done; runs += options.repeat) {
+    for (; !done; runs += kRepeat) {
       EXPECT_EQ(bpf_prog_test_run_opts(fd.get(), &options), 0);
     }
   });
