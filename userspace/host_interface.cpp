@@ -101,18 +101,9 @@ void read_xdp(InterfaceFacts& facts) {
   if (auto there = attached_program(facts.device.index)) {
     facts.program = std::move(*there);
   }
-  auto family = netlink::Family::open("netdev");
-  if (!family) return;
-  (void)family->ask(
-      netdev_family::kDevGet, "netdev(DEV_GET)", facts.device.name,
-      [&](Request& request) {
-        request.add(netdev_family::kDevIfindex,
-                    static_cast<std::uint32_t>(facts.device.index));
-      },
-      [&](std::span<const char> answer) {
-        const auto bits = netlink::find(answer, netdev_family::kDevXdpFeatures);
-        if (bits) facts.xdp = XdpFeatures{bits->number()};
-      });
+  const auto bits = netlink::told_of_device(facts.device.index,
+                                            netdev_family::kDevXdpFeatures);
+  if (bits) facts.xdp = XdpFeatures{*bits};
 }
 
 void read_ethtool(InterfaceFacts& facts) {

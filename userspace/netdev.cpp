@@ -17,6 +17,7 @@
 #include <fstream>
 #include <sluice/address.hpp>
 #include <sluice/netdev.hpp>
+#include <sluice/uapi.hpp>
 #include <sstream>
 
 #include "netdev_netlink.hpp"
@@ -159,6 +160,12 @@ std::vector<std::uint32_t> rss_table(const std::string& name) {
   command[1] = size.size;
   if (!query.ethtool(command.data())) return {};
   return {command.begin() + 2, command.end()};
+}
+
+bool has_hardware_time(int ifindex) {
+  const auto offered =
+      netlink::told_of_device(ifindex, netdev_family::kDevRxMetadata);
+  return offered && (*offered & netdev_family::kRxTimestamp) != 0;
 }
 
 Result<InUse> in_use(const std::string& name) {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <sluice/uapi.hpp>
 
 namespace sluice::netlink {
 namespace {
@@ -219,6 +220,25 @@ Result<void> Family::ask(
                        answer(payload.subspan(sizeof header));
                      }
                    });
+}
+
+std::optional<std::uint64_t> told_of_device(int ifindex,
+                                            std::uint16_t attribute) {
+  auto family = Family::open("netdev");
+  if (!family) return {};
+  std::optional<std::uint64_t> number;
+  (void)family->ask(
+      netdev_family::kDevGet, "netdev(DEV_GET)", std::to_string(ifindex),
+      [&](Request& request) {
+        request.add(netdev_family::kDevIfindex,
+                    static_cast<std::uint32_t>(ifindex));
+      },
+      [&](std::span<const char> answer) {
+        if (const auto found = find(answer, attribute)) {
+          number = found->number();
+        }
+      });
+  return number;
 }
 
 }  // namespace sluice::netlink

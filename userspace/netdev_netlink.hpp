@@ -105,4 +105,10 @@ class Family {
   std::uint16_t id_ = 0;
 };
 
+/// What the family "netdev" tells of an interface's driver: the number in an
+/// attribute of DEV_GET. None: it does not tell, or the kernel has no such
+/// family (Linux 6.3).
+[[nodiscard]] std::optional<std::uint64_t> told_of_device(
+    int ifindex, std::uint16_t attribute);
+
 }  // namespace sluice::netlink
