@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings that are made, and put back.
-#include <algorithm>
 #include <ranges>
 
 #include "doctor_state.hpp"
@@ -28,20 +27,9 @@ struct Prepared::State {
   Stay stay = Stay::while_it_lives;
   std::vector<Change> changes;
 
-  // The oldest value before stays, whoever changes it again.
   void note(const Change& change) {
-    const auto earlier =
-        std::ranges::find_if(changes, [&](const Change& other) {
-          return other.setting.name() == change.setting.name();
-        });
-    if (earlier == changes.end()) {
-      changes.push_back(change);
-    } else {
-      earlier->setting.value = change.setting.value;
-    }
-    std::erase_if(changes, [](const Change& each) {
-      return each.setting.value == each.before;
-    });
+    merge(changes, change);
+    drop_undone(changes);
   }
   // The last first; errors are not told beside the one that led here.
   void take_back(const std::vector<Change>& made) {

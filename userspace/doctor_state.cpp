@@ -111,21 +111,9 @@ std::vector<Prepared::Change> StateFile::read() const {
     return changes;
   }
   while (std::getline(file, line) && !file.eof()) {
-    auto change = change_of(line);
-    if (!change) continue;
-    const auto earlier =
-        std::ranges::find_if(changes, [&](const Prepared::Change& each) {
-          return each.setting.name() == change->setting.name();
-        });
-    if (earlier == changes.end()) {
-      changes.push_back(std::move(*change));
-    } else {
-      earlier->setting.value = change->setting.value;
-    }
+    if (const auto change = change_of(line)) merge(changes, *change);
   }
-  std::erase_if(changes, [](const Prepared::Change& each) {
-    return each.setting.value == each.before;  // Taken back.
-  });
+  drop_undone(changes);
   return changes;
 }
 
@@ -140,6 +128,25 @@ void StateFile::remove() {
   ::unlink(path_.c_str());
   file_.reset();
   ::rmdir(kStateFolder);  // Fails while there are others.
+}
+
+void merge(std::vector<Prepared::Change>& changes,
+           const Prepared::Change& change) {
+  const auto earlier =
+      std::ranges::find_if(changes, [&](const Prepared::Change& each) {
+        return each.setting.name() == change.setting.name();
+      });
+  if (earlier == changes.end()) {
+    changes.push_back(change);
+  } else {
+    earlier->setting.value = change.setting.value;
+  }
+}
+
+void drop_undone(std::vector<Prepared::Change>& changes) {
+  std::erase_if(changes, [](const Prepared::Change& each) {
+    return each.setting.value == each.before;
+  });
 }
 
 Restored put_back(const std::vector<Prepared::Change>& changes) {

@@ -36,6 +36,12 @@ class StateFile {
 
 inline constexpr const char* kStateFolder = "/run/sluice";
 
+/// Adds a change to others: of one setting the oldest value before stays.
+void merge(std::vector<Prepared::Change>& changes,
+           const Prepared::Change& change);
+/// Without those that were taken back.
+void drop_undone(std::vector<Prepared::Change>& changes);
+
 /// Puts changes back, the last first. What is not as it was left stays.
 Restored put_back(const std::vector<Prepared::Change>& changes);
 
