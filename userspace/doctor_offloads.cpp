@@ -66,8 +66,7 @@ std::optional<Finding> lro(const Case& facts) {
   return finding;
 }
 
-// --- A veth: the peer is the NIC
-// ----------------------------------------------
+// --- A veth: the peer is the NIC --------------------------------------------
 
 bool peer_has(const Case& facts, const char* feature) {
   return facts.interface.peer_features.contains(feature);
@@ -134,14 +133,10 @@ std::optional<Finding> veth_peer(const Case& facts) {
                  {}};
 }
 
-// --- Sizes and times
-// ----------------------------------------------------------
+// --- Sizes and times --------------------------------------------------------
 
 std::optional<Finding> mtu(const Case& facts) {
-  // Of Ethernet and one VLAN tag.
-  constexpr std::uint32_t kHeader = 18;
-  const std::uint32_t room =
-      facts.wanted.frame_size - Packet::kHeadroom - kHeader;
+  const std::uint32_t room = Packet::mtu_of(facts.wanted.frame_size);
   const std::uint32_t now = facts.interface.device.mtu;
   if (now <= room) return {};
   const auto& xdp = facts.interface.xdp;

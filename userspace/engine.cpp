@@ -151,8 +151,7 @@ const Program* Engine::program(const std::string& interface) const {
   return nullptr;
 }
 
-// --- The engine's own thread
-// ---------------------------------------------------
+// --- The engine's own thread ------------------------------------------------
 
 Engine::Served Engine::serve(Time deadline, std::span<const int> fds,
                              const Answer& answer) {

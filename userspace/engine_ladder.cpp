@@ -29,7 +29,7 @@ bool too_small_for_zero_copy(const Netdev& device, std::uint32_t frame_size) {
   const bool steps = device.driver == "igb" || device.driver == "igc" ||
                      device.driver == "ixgbe";
   const std::uint32_t whole = (frame_size - Packet::kHeadroom) / 1024 * 1024;
-  return steps && device.mtu + kEthernetAndVlan > whole;
+  return steps && device.mtu + Packet::kEthernetAndVlan > whole;
 }
 
 Error frame_error(const Netdev& device, std::uint32_t frame_size) {
@@ -58,13 +58,14 @@ Result<void> may_zero_copy(const Netdev& device, std::uint32_t queue,
 }
 
 Error mtu_error(const Netdev& device, std::uint32_t frame_size) {
-  const std::string fits = std::to_string(mtu_of(frame_size));
+  const std::string fits = std::to_string(Packet::mtu_of(frame_size));
   return {
       EMSGSIZE, "MTU", std::to_string(device.mtu) + " of " + device.name,
       "A frame of " + std::to_string(frame_size) + " bytes takes an MTU of " +
           fits + ": lower it (ip link set " + device.name + " mtu " + fits +
           ")" +
-          (device.mtu <= mtu_of(4096) ? ", or use --frame-size 4096." : ".")};
+          (device.mtu <= Packet::mtu_of(4096) ? ", or use --frame-size 4096."
+                                              : ".")};
 }
 
 }  // namespace
@@ -92,7 +93,7 @@ Result<void> Engine::adopt(PortState& port, Program program) {
                    to_string(port.attached) + " mode, which is not --mode " +
                    to_string(mode));
   }
-  port.multi_buffer = port.device.mtu > mtu_of(options_.frame_size);
+  port.multi_buffer = port.device.mtu > Packet::mtu_of(options_.frame_size);
   if (port.multi_buffer && native && program.identity().frags == 0) {
     return refusal("It takes packets of one frame only, and the MTU is larger");
   }
@@ -168,7 +169,7 @@ bool Engine::attach_timed(PortState& port) {
 }
 
 Result<void> Engine::attach(PortState& port) {
-  port.multi_buffer = port.device.mtu > mtu_of(options_.frame_size);
+  port.multi_buffer = port.device.mtu > Packet::mtu_of(options_.frame_size);
   if (port.multi_buffer && options_.masked.multi_buffer) {
     return mtu_error(port.device, options_.frame_size);
   }

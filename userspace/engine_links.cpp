@@ -94,7 +94,7 @@ void Engine::look_at(std::size_t index) {
   const Netdev& is = port.device;
   if (was.mtu != is.mtu) {
     const bool fits =
-        port.multi_buffer || is.mtu <= mtu_of(options_.frame_size);
+        port.multi_buffer || is.mtu <= Packet::mtu_of(options_.frame_size);
     news_.push_back(name + ": the MTU is " + std::to_string(is.mtu) +
                     ", it was " + std::to_string(was.mtu) +
                     (fits ? ""

@@ -11,13 +11,6 @@
 
 namespace sluice {
 
-constexpr std::uint32_t kEthernetAndVlan = 18;  // In front of the MTU's bytes.
-
-/// The largest MTU of which a packet fits into a frame.
-constexpr std::uint32_t mtu_of(std::uint32_t frame_size) {
-  return frame_size - Packet::kHeadroom - kEthernetAndVlan;
-}
-
 // How far an interface that went is from carrying packets again. Steps are made
 // by Engine::heal(), on the engine's own thread; see docs/healing.md.
 struct Healing {

@@ -32,6 +32,13 @@ class Packet {
   static constexpr std::size_t kSegmentsMax = 18;
   /// Room in front of a received or a new packet: XDP_PACKET_HEADROOM.
   static constexpr std::uint32_t kHeadroom = 256;
+  /// Bytes of a packet that its MTU does not count.
+  static constexpr std::uint32_t kEthernetAndVlan = 18;
+  /// The largest MTU of which a packet fits into a frame of that size.
+  [[nodiscard]] static constexpr std::uint32_t mtu_of(
+      std::uint32_t frame_size) noexcept {
+    return frame_size - kHeadroom - kEthernetAndVlan;
+  }
 
   /// Where a packet came in. One word, so that a burst is made quickly.
   struct Origin {

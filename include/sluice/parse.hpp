@@ -242,8 +242,7 @@ class Layers {
 /// False, and nothing changed: not such a packet, or no room for the size.
 [[nodiscard]] bool resize_payload(Packet& packet, std::size_t size) noexcept;
 
-// --- The walk
-// -----------------------------------------------------------------
+// --- The walk ---------------------------------------------------------------
 
 inline Shape Layers::walk() noexcept {
   if (!fits(sizeof(Ethernet))) return Shape::truncated;
