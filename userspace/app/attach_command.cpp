@@ -5,12 +5,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
-#include <nlohmann/json.hpp>
 #include <sluice/control.hpp>
 #include <sluice/netdev.hpp>
 #include <sluice/packet.hpp>
 #include <sluice/program.hpp>
 
+#include "json.hpp"
 #include "live_rules.hpp"
 #include "run.hpp"
 #include "show.hpp"
@@ -18,10 +18,9 @@
 namespace sluice::app {
 namespace {
 
-// Packets that a run's frames of 2048 bytes hold need no multi-buffer: 18 bytes
-// of Ethernet header and VLAN tag are in front of the MTU's.
+// Packets that a run's frames of 2048 bytes hold need no multi-buffer.
 bool needs_frags(const Netdev& device) {
-  return device.mtu > 2048 - Packet::kHeadroom - 18;
+  return device.mtu > Packet::mtu_of(2048);
 }
 
 Result<std::vector<AttachMode>> rungs_of(const std::string& mode) {
@@ -118,9 +117,10 @@ void tell(const AttachFlags& flags, const char* type,
           const std::string& interface, const char* mode,
           const std::string& text) {
   if (!flags.json) return put(text);
-  const nlohmann::ordered_json json = {
-      {"type", type}, {"schema", 1}, {"interface", interface}, {"mode", mode}};
-  put(json.dump() + "\n");
+  Json json = line(type);
+  json["interface"] = interface;
+  json["mode"] = mode;
+  put(dumped(json));
 }
 
 }  // namespace

@@ -87,15 +87,15 @@ class Told {
 };
 
 // False: something could not be mended, and was told.
-bool fix(const std::string& interface, const Wanted& wanted,
-         const Chosen& chosen, Told& told) {
+bool fix(const std::string& interface, const HostFacts& host,
+         const Wanted& wanted, const Chosen& chosen, Told& told) {
   auto prepared = Prepared::open(interface, Prepared::Stay::until_restored);
   if (!prepared) {
     fail(prepared.error());
     return false;
   }
   const auto before = prepared->changes();
-  const Mended mended = mend(interface, wanted, chosen, *prepared);
+  const Mended mended = mend(interface, host, wanted, chosen, *prepared);
   for (const auto& each : mended.failed) fail(each.error);
   for (const Prepared::Change& each : prepared->changes()) {
     const auto known =
@@ -163,24 +163,24 @@ int doctor_command(const DoctorFlags& flags) {
   if (!chosen) return fail(chosen.error(), kUsage);
   Told told(flags.run.json);
   if (flags.restore) return restore(options->ports, told);
+  const HostFacts host = HostFacts::read();
   bool whole = true;
   std::size_t queues = 0;
   for (const PortOptions& port : options->ports) {
     if (!flags.fix.empty()) {
-      whole = fix(port.interface, *wanted, *chosen, told) && whole;
+      whole = fix(port.interface, host, *wanted, *chosen, told) && whole;
     }
     auto facts = InterfaceFacts::read(port.interface);
     if (!facts) return fail(facts.error(), kFailed);
-    queues += wanted->queues.empty() ? facts->device.rx_queues
-                                     : wanted->queues.size();
+    queues += queues_of(*facts, *wanted);
     told.interface(*facts);
-    for (const Finding& each : diagnose(*facts, HostFacts::read(), *wanted)) {
+    for (const Finding& each : diagnose(*facts, host, *wanted)) {
       told.finding(each);
     }
   }
-  const auto host = diagnose_host(HostFacts::read(), *wanted, queues);
-  if (!host.empty()) told.host();
-  for (const Finding& each : host) told.finding(each);
+  const auto of_host = diagnose_host(host, *wanted, queues);
+  if (!of_host.empty()) told.host();
+  for (const Finding& each : of_host) told.finding(each);
   const int code = told.ended();
   return whole ? code : kFailed;
 }

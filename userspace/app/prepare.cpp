@@ -76,8 +76,13 @@ bool Chosen::contains(const Finding& finding) const {
          std::ranges::find(ids_, finding.id) != ids_.end();
 }
 
-Mended mend(const std::string& interface, const Wanted& wanted,
-            const Chosen& chosen, Prepared& prepared) {
+std::size_t queues_of(const InterfaceFacts& interface, const Wanted& wanted) {
+  return wanted.queues.empty() ? interface.device.rx_queues
+                               : wanted.queues.size();
+}
+
+Mended mend(const std::string& interface, const HostFacts& host,
+            const Wanted& wanted, const Chosen& chosen, Prepared& prepared) {
   Mended mended;
   std::set<std::string> tried;
   while (true) {
@@ -86,7 +91,7 @@ Mended mend(const std::string& interface, const Wanted& wanted,
       mended.failed.push_back({{}, facts.error()});
       return mended;
     }
-    const auto findings = diagnose(*facts, HostFacts::read(), wanted);
+    const auto findings = diagnose(*facts, host, wanted);
     const auto next = std::ranges::find_if(findings, [&](const Finding& each) {
       return chosen.contains(each) && !tried.contains(each.id);
     });
@@ -110,18 +115,20 @@ Result<Preparation> Preparation::make(const RunFlags& flags,
   auto chosen = Chosen::parse("--prepare", flags.prepare, wanted->rss);
   if (!chosen) return chosen.error();
   if (!Preparation::wanted(flags)) return preparation;
+  const HostFacts host = HostFacts::read();
   for (const PortOptions& port : options.ports) {
-    auto done = preparation.prepare(port.interface, *wanted, *chosen);
+    auto done = preparation.prepare(port.interface, host, *wanted, *chosen);
     if (!done) return done.error();  // What was done is put back.
   }
   return preparation;
 }
 
 Result<void> Preparation::prepare(const std::string& interface,
-                                  const Wanted& wanted, const Chosen& chosen) {
+                                  const HostFacts& host, const Wanted& wanted,
+                                  const Chosen& chosen) {
   auto prepared = Prepared::open(interface, Prepared::Stay::while_it_lives);
   if (!prepared) return prepared.error();
-  const Mended mended = mend(interface, wanted, chosen, *prepared);
+  const Mended mended = mend(interface, host, wanted, chosen, *prepared);
   for (const Mended::Failure& each : mended.failed) {
     if (wanted.rss != Rss::keep && is_rss(each.finding)) return each.error;
     news_.push_back(interface + ": not prepared: " + each.error.message());
@@ -135,7 +142,7 @@ Result<void> Preparation::prepare(const std::string& interface,
   if (wanted.rss == Rss::keep) return {};
   auto facts = InterfaceFacts::read(interface);
   if (!facts) return facts.error();
-  for (const Finding& each : diagnose(*facts, HostFacts::read(), wanted)) {
+  for (const Finding& each : diagnose(*facts, host, wanted)) {
     if (!is_rss(each.id)) continue;
     return Error{EOPNOTSUPP, "--rss", interface,
                  each.sentence + ". Remedy: " + each.remedy + "."};
@@ -164,8 +171,7 @@ void tell_causes(const Error& error, const RunFlags& flags,
   for (const PortOptions& port : options.ports) {
     auto facts = InterfaceFacts::read(port.interface);
     if (!facts) continue;
-    queues += wanted->queues.empty() ? facts->device.rx_queues
-                                     : wanted->queues.size();
+    queues += queues_of(*facts, *wanted);
     for (Finding& each : diagnose(*facts, host, *wanted)) {
       findings.push_back(std::move(each));
     }

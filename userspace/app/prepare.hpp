@@ -42,8 +42,13 @@ struct Mended {
 };
 /// Mends one finding after the other, and looks anew after each, since one may
 /// change what is true of others.
-[[nodiscard]] Mended mend(const std::string& interface, const Wanted& wanted,
-                          const Chosen& chosen, Prepared& prepared);
+[[nodiscard]] Mended mend(const std::string& interface, const HostFacts& host,
+                          const Wanted& wanted, const Chosen& chosen,
+                          Prepared& prepared);
+
+/// How many queues of the interface are to be served.
+[[nodiscard]] std::size_t queues_of(const InterfaceFacts& interface,
+                                    const Wanted& wanted);
 
 /// The host as `run --prepare` and `--rss` want it, until this object ends.
 class Preparation {
@@ -60,8 +65,8 @@ class Preparation {
   std::vector<std::string> restore();
 
  private:
-  Result<void> prepare(const std::string& interface, const Wanted& wanted,
-                       const Chosen& chosen);
+  Result<void> prepare(const std::string& interface, const HostFacts& host,
+                       const Wanted& wanted, const Chosen& chosen);
   std::vector<Prepared> prepared_;
   std::vector<std::string> news_;
 };
