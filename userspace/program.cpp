@@ -81,9 +81,8 @@ Result<void> Program::State::look() {
   if (program) {
     if (auto looked = look_at_program(); !looked) return looked;
   }
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t bytes = (sizeof(sluice_direct) + page - 1) / page * page;
-  auto mapped = Mapping::shared(maps[hot].get(), bytes, 0, "hot");
+  auto mapped =
+      Mapping::shared(maps[hot].get(), sizeof(sluice_direct), 0, "hot");
   if (!mapped) return mapped.error();
   memory = std::move(*mapped);
   return {};

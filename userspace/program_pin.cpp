@@ -302,6 +302,7 @@ Result<std::optional<Program>> Program::open_pinned(int ifindex,
 Result<bool> Program::detach_pinned(int ifindex, Duration patience) {
   return patiently(patience, [=] { return detach_pinned_once(ifindex); });
 }
+
 Result<void> Program::pin() {
   State& state = *state_;
   if (auto there = check_bpffs(); !there) return there;
