@@ -144,15 +144,15 @@ class Poller : public Loop {
     const std::uint32_t count = port.receivable(options_.batch);
     if (count == 0) return 0;
     core_.pool().hold(count);
-    Taken taken{.packets = count};
+    Taken taken;
     if constexpr (PacketHandler<H>) {
-      each_packet(port, count, taken, [this](Packet packet) {
+      taken = each_packet(port, count, [this](Packet packet) {
         handler_(std::move(packet), core_);
       });
     } else {
       Packet* const first = reinterpret_cast<Packet*>(burst_.data());
       Packet* next = first;
-      each_packet(port, count, taken, [&next](Packet packet) {
+      taken = each_packet(port, count, [&next](Packet packet) {
         std::construct_at(next++, std::move(packet));
       });
       const std::span<Packet> packets(first, next);
@@ -173,8 +173,7 @@ class Poller : public Loop {
   };
   // Calls `take` with each packet of the first `count` descriptors in RX.
   template <class Take>
-  void each_packet(Port& port, std::uint32_t count, Taken& taken,
-                   Take take) noexcept {
+  Taken each_packet(Port& port, std::uint32_t count, Take take) noexcept {
     const Arrivals arrivals = port.arrivals();
     std::uint32_t plain = port.plain_options();
     std::uint64_t packets = count;
@@ -194,7 +193,7 @@ class Poller : public Loop {
         }
       }
     }
-    taken = {packets, bytes};
+    return {packets, bytes};
   }
 
   std::uint32_t take_events() noexcept {
