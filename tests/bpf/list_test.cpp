@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "program_run.hpp"
 #include "program_test.hpp"
 #include "random_packet.hpp"
 #include "random_rules.hpp"
@@ -23,6 +24,7 @@ using sluice::Action;
 using sluice::Counts;
 using sluice::Fd;
 using sluice::Rules;
+using sluice::testing::after;
 using sluice::testing::Bytes;
 using sluice::testing::chosen_seed;
 using sluice::testing::Dice;
@@ -48,20 +50,6 @@ class ListTest : public sluice::testing::ProgramTest {
     const auto counts = program().counts();
     EXPECT_TRUE(counts) << counts.error().message();
     return counts ? *counts : Counts{};
-  }
-  // What comes out when the program has seen `packet`.
-  Bytes after(const Bytes& packet) {
-    const Fd fd(bpf_prog_get_fd_by_id(program().id()));
-    Bytes out(packet.size() + 256);
-    bpf_test_run_opts options{};
-    options.sz = sizeof options;
-    options.data_in = packet.data();
-    options.data_size_in = static_cast<__u32>(packet.size());
-    options.data_out = out.data();
-    options.data_size_out = static_cast<__u32>(out.size());
-    EXPECT_EQ(bpf_prog_test_run_opts(fd.get(), &options), 0);
-    out.resize(options.data_size_out);
-    return out;
   }
 };
 
@@ -256,9 +244,9 @@ TEST_F(ListTest, ReflectionSwapsBothSidesAndNothingElse) {
   Dice dice(chosen_seed());
   for (int i = 0; i < 2000 && !HasFailure(); ++i) {
     const Bytes packet = sluice::testing::whole_packet(dice);
-    const Bytes turned = after(packet);
+    const Bytes turned = after(program(), packet);
     // Twice is the packet again, and once another order of the same bytes.
-    EXPECT_EQ(after(turned), packet) << sluice::testing::hex(packet);
+    EXPECT_EQ(after(program(), turned), packet) << sluice::testing::hex(packet);
     Bytes a = packet;
     Bytes b = turned;
     std::ranges::sort(a);
@@ -274,10 +262,11 @@ TEST_F(ListTest, ReflectionSwapsBothSidesAndNothingElse) {
                          .ipv4("10.0.0.2", "10.0.0.1")
                          .udp(53, 5)
                          .payload(30);
-  EXPECT_EQ(
-      after(there(
-          Frame().eth(sluice::testing::kMacA, sluice::testing::kMacB).vlan(7))),
-      back);
+  EXPECT_EQ(after(program(),
+                  there(Frame()
+                            .eth(sluice::testing::kMacA, sluice::testing::kMacB)
+                            .vlan(7))),
+            back);
   EXPECT_EQ(counts().verdicts.reflected.packets, 4001u);
 }
 

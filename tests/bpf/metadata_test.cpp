@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The metadata that the XDP program puts in front of what it steers.
-#include <bpf/bpf.h>
-
 #include <cstring>
 #include <sluice/clock.hpp>
 #include <sluice/metadata.hpp>
-#include <sluice/sys.hpp>
 #include <sluice/testing/frame.hpp>
 #include <string>
 #include <vector>
 
+#include "program_run.hpp"
 #include "program_test.hpp"
 
 namespace {
 
-using sluice::Fd;
 using sluice::rule_id;
+using sluice::testing::after;
 using sluice::testing::Frame;
 using Bytes = std::vector<std::byte>;
 
@@ -29,24 +27,10 @@ Bytes udp_to(std::uint16_t port) {
 
 class MetadataTest : public sluice::testing::ProgramTest {
  protected:
-  // What comes out of the program, metadata first. Queue 0 has no socket.
-  Bytes after(const Bytes& packet) {
-    const Fd fd(bpf_prog_get_fd_by_id(program().id()));
-    Bytes out(packet.size() + 256);
-    bpf_test_run_opts options{};
-    options.sz = sizeof options;
-    options.data_in = packet.data();
-    options.data_size_in = static_cast<__u32>(packet.size());
-    options.data_out = out.data();
-    options.data_size_out = static_cast<__u32>(out.size());
-    EXPECT_EQ(bpf_prog_test_run_opts(fd.get(), &options), 0);
-    out.resize(options.data_size_out);
-    return out;
-  }
   // What is dropped for want of a socket still has its metadata.
   sluice_metadata told(std::uint16_t port) {
     const Bytes packet = udp_to(port);
-    const Bytes out = after(packet);
+    const Bytes out = after(program(), packet);
     sluice_metadata metadata{};
     EXPECT_EQ(out.size(), packet.size() + sizeof metadata);
     if (out.size() < sizeof metadata) return metadata;
@@ -84,10 +68,10 @@ TEST_F(MetadataTest, NamesRuleListAndTime) {
 
 TEST_F(MetadataTest, IsNotLeftToTheStack) {
   use("steer @all udp");
-  EXPECT_EQ(after(udp_to(7)), udp_to(7));
+  EXPECT_EQ(after(program(), udp_to(7)), udp_to(7));
   use("reflect @all udp dst port 8");
-  EXPECT_EQ(after(udp_to(8)).size(), udp_to(8).size());
-  EXPECT_EQ(after(udp_to(7)), udp_to(7));
+  EXPECT_EQ(after(program(), udp_to(8)).size(), udp_to(8).size());
+  EXPECT_EQ(after(program(), udp_to(7)), udp_to(7));
 }
 
 // Labels behind the lines in direct reach, and in every place of a line.
@@ -105,7 +89,7 @@ TEST_F(MetadataTest, EveryRuleOfALongListIsNamed) {
     EXPECT_EQ(metadata.rule, static_cast<__u32>(port - 1));
   }
   use("default steer");
-  const Bytes out = after(udp_to(7));
+  const Bytes out = after(program(), udp_to(7));
   EXPECT_EQ(out, udp_to(7)) << "the default has no else";
 }
 
