@@ -21,8 +21,7 @@ Rules rules_of(const std::string& text) {
   return *rules;
 }
 
-// --- Channels
-// -----------------------------------------------------------------
+// --- Channels ---------------------------------------------------------------
 
 TEST(DoctorQueuesTest, EnaTakesHalfOfItsChannels) {
   InterfaceFacts nic = good_nic();
@@ -79,8 +78,7 @@ TEST(DoctorQueuesTest, BothEndsOfAVethChange) {
   EXPECT_EQ(fix_of(said_of(nic), "channels"), Fix{});
 }
 
-// --- RSS
-// ----------------------------------------------------------------------
+// --- RSS --------------------------------------------------------------------
 
 TEST(DoctorQueuesTest, ATableThatLeadsPastTheQueuesServed) {
   const InterfaceFacts nic = good_nic();
@@ -111,8 +109,7 @@ TEST(DoctorQueuesTest, UdpHashedByAddressesAlone) {
   EXPECT_EQ(fix_of(said_of(nic), "rss-hash"), Fix{"eth0 hash udp4 sdfn"});
 }
 
-// --- Ntuple rules
-// -------------------------------------------------------------
+// --- Ntuple rules -----------------------------------------------------------
 
 TEST(DoctorQueuesTest, RulesOfOthersAreTold) {
   InterfaceFacts nic = good_nic();
@@ -190,8 +187,7 @@ TEST(DoctorQueuesTest, WhatNoNtupleRuleCanSayIsRefused) {
                  {"no room for 2"});
 }
 
-// --- CPUs
-// ---------------------------------------------------------------------
+// --- CPUs -------------------------------------------------------------------
 
 TEST(DoctorQueuesTest, AnInterruptAwayFromItsPoller) {
   InterfaceFacts nic = good_nic();

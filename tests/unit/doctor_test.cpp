@@ -36,8 +36,7 @@ TEST(DoctorTest, TheWorstComesFirst) {
   EXPECT_EQ(findings[0].interface, "eth0");
 }
 
-// --- The device
-// ---------------------------------------------------------------
+// --- The device -------------------------------------------------------------
 
 TEST(DoctorTest, AnInterfaceThatIsDown) {
   InterfaceFacts nic = good_nic();
@@ -131,8 +130,7 @@ TEST(DoctorTest, ADriverWhoseLinkDropsAtAttach) {
   }
 }
 
-// --- Offloads
-// -----------------------------------------------------------------
+// --- Offloads ---------------------------------------------------------------
 
 TEST(DoctorTest, VlanStrippingIsWrongWhereRulesLookAtTags) {
   InterfaceFacts nic = good_nic();
@@ -209,8 +207,7 @@ TEST(DoctorTest, CoalescingThatWaitsLong) {
       (Fix{"eth0 coalesce adaptive-rx off", "eth0 coalesce rx-usecs 10"}));
 }
 
-// --- The host
-// -----------------------------------------------------------------
+// --- The host ---------------------------------------------------------------
 
 TEST(DoctorTest, CapabilitiesThatAreMissingAreNamed) {
   HostFacts host = good_host();
@@ -269,8 +266,7 @@ TEST(DoctorTest, CpusThatSpinAndAreNotIsolated) {
   EXPECT_FALSE(find(diagnose_host(host, wanted, 1), "isolation"));
 }
 
-// --- Errors
-// -------------------------------------------------------------------
+// --- Errors -----------------------------------------------------------------
 
 TEST(DoctorTest, AFailedStartConcernsSomeFindings) {
   const auto concerned = [](const char* id, int code) {

@@ -120,8 +120,7 @@ class DoctorTest : public VethTest {
   }
 };
 
-// --- Findings
-// -----------------------------------------------------------------
+// --- Findings ---------------------------------------------------------------
 
 TEST_F(DoctorTest, LinkThatIsDown) {
   EXPECT_TRUE(doctor(mine().interface).find("link-down").is_null());
@@ -238,8 +237,7 @@ TEST_F(DoctorTest, UsageErrors) {
   EXPECT_NE(nobody.err().find(kNear), std::string::npos) << nobody.err();
 }
 
-// --- What is mended is put back
-// -----------------------------------------------
+// --- What is mended is put back ---------------------------------------------
 
 TEST_F(DoctorTest, FixStaysUntilItIsRestored) {
   const Said fixed = doctor(kNear, {"--fix"});
