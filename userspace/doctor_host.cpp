@@ -45,7 +45,7 @@ std::optional<Finding> memlock(const HostCase& facts) {
                  {}};
 }
 
-std::optional<Finding> io_uring(const HostCase& facts) {
+std::optional<Finding> uring(const HostCase& facts) {
   if (facts.host.io_uring_refused.empty()) return {};
   return Finding{"io_uring",
                  Severity::advice,
@@ -134,7 +134,7 @@ std::vector<Finding> diagnose_host(const HostFacts& host, const Wanted& wanted,
   }
   std::vector<Finding> findings;
   for (const auto check :
-       {capabilities, memlock, io_uring, clock_source, siblings, isolation}) {
+       {capabilities, memlock, uring, clock_source, siblings, isolation}) {
     if (auto finding = check(facts)) findings.push_back(std::move(*finding));
   }
   return checks::worst_first(std::move(findings));

@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 using Stage = Healing::Stage;
 
 // The cores answer within a turn.
-constexpr Duration kStep = milliseconds(1);
+constexpr Duration kLookEvery = milliseconds(1);
 constexpr Duration kPauseMin = milliseconds(10);
 constexpr Duration kPauseMax = milliseconds(1000);
 // What nobody tells is looked for so often: queue counts, missed messages.
@@ -44,7 +44,7 @@ Time Engine::heal() {
     if (port.healing.stage == Stage::away) {
       next = std::min(next, port.healing.next);
     } else if (port.healing.stage != Stage::bound) {
-      next = std::min(next, now + kStep);
+      next = std::min(next, now + kLookEvery);
     } else if (port.outage.over) {
       next = std::min(next, now + kTrafficLook);
     }

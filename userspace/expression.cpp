@@ -11,7 +11,6 @@
 namespace sluice {
 namespace {
 
-using Bytes = std::span<const std::byte>;
 using Kind = Primitive::Kind;
 
 constexpr std::uint32_t kIpType = 0x0800, kIp6Type = 0x86dd;
@@ -25,7 +24,7 @@ Truth truth(bool value) { return value ? Truth::yes : Truth::no; }
 // VLAN tags, from 12 on; tags move them.
 class Question {
  public:
-  Question(const Primitive& primitive, Bytes packet)
+  Question(const Primitive& primitive, std::span<const std::byte> packet)
       : primitive_(primitive), packet_(packet), tags_(primitive.depth * 4u) {}
 
   [[nodiscard]] Truth answer() const {
@@ -190,13 +189,14 @@ class Question {
   }
 
   const Primitive& primitive_;
-  Bytes packet_;
+  std::span<const std::byte> packet_;
   std::size_t tags_;
 };
 
 }  // namespace
 
-Truth evaluate(const Expression& expression, Bytes packet) noexcept {
+Truth evaluate(const Expression& expression,
+               std::span<const std::byte> packet) noexcept {
   switch (expression.kind) {
     case Expression::Kind::all:
       return Truth::yes;

@@ -11,7 +11,6 @@ namespace sluice::language {
 namespace {
 
 using Direction = Qualifiers::Direction;
-using Kind = Expression::Kind;
 using Side = Primitive::Side;
 using Type = Qualifiers::Type;
 
@@ -20,9 +19,9 @@ template <class F>
 Expression of_sides(Direction direction, F one) {
   if (direction == Direction::source) return one(Side::source);
   if (direction == Direction::destination) return one(Side::destination);
-  return combined(
-      direction == Direction::both ? Kind::conjunction : Kind::disjunction,
-      one(Side::source), one(Side::destination));
+  return combined(direction == Direction::both ? Expression::Kind::conjunction
+                                               : Expression::Kind::disjunction,
+                  one(Side::source), one(Side::destination));
 }
 
 void hold(Primitive& primitive,
@@ -201,7 +200,8 @@ class Value {
       if (set.prefixes6) hold(six, set.prefixes6);
       if (!set.prefixes4) return primitive(six);
       if (!set.prefixes6) return primitive(four);
-      return combined(Kind::disjunction, primitive(four), primitive(six));
+      return combined(Expression::Kind::disjunction, primitive(four),
+                      primitive(six));
     });
   }
 

@@ -15,7 +15,6 @@ namespace sluice::language {
 namespace {
 
 using Direction = Qualifiers::Direction;
-using Kind = Expression::Kind;
 using Type = Qualifiers::Type;
 
 constexpr const char* kAskFor =
@@ -50,9 +49,9 @@ const Abbreviation* abbreviation(std::string_view word) {
   return found == std::end(kAbbreviations) ? nullptr : found;
 }
 
-std::optional<Kind> joint(std::string_view word) {
-  if (word == "and" || word == "&&") return Kind::conjunction;
-  if (word == "or" || word == "||") return Kind::disjunction;
+std::optional<Expression::Kind> joint(std::string_view word) {
+  if (word == "and" || word == "&&") return Expression::Kind::conjunction;
+  if (word == "or" || word == "||") return Expression::Kind::disjunction;
   return {};
 }
 
@@ -116,7 +115,7 @@ class Parser {
     return true;
   }
 
-  bool join(Kind kind, Node& left, Node right, std::size_t column) {
+  bool join(Expression::Kind kind, Node& left, Node right, std::size_t column) {
     // Operands of the same kind become one's own.
     const auto levels = [&](const Node& node) {
       return node.expression.kind == kind ? node.levels : node.levels + 1;
@@ -171,7 +170,7 @@ class Parser {
     --nesting_;
     out.levels = inner.levels + 1;
     if (out.levels > kNestingMax) return too_deep(column);
-    out.expression.kind = Kind::negation;
+    out.expression.kind = Expression::Kind::negation;
     out.expression.operands.push_back(std::move(inner.expression));
     out.qualifiers = inner.qualifiers;
     return true;
@@ -185,7 +184,7 @@ class Parser {
     if (!parsed) return fail(parsed.error());
     out.expression = *std::move(parsed);
     // Of one value: sides, families.
-    out.levels = out.expression.kind == Kind::primitive ? 1 : 3;
+    out.levels = out.expression.kind == Expression::Kind::primitive ? 1 : 3;
     return true;
   }
 
@@ -301,8 +300,9 @@ class Parser {
     if (!kind || line_.peek(1) != (source ? "dst" : "src")) return;
     line_.take();
     line_.take();
-    qualifiers.direction =
-        *kind == Kind::conjunction ? Direction::both : Direction::either;
+    qualifiers.direction = *kind == Expression::Kind::conjunction
+                               ? Direction::both
+                               : Direction::either;
   }
 
   bool vlan(Node& out) {
@@ -331,7 +331,7 @@ class Parser {
   // where everything that follows depends on it.
   bool check_vlans(const Expression& whole) {
     std::size_t seen = 0;
-    if (whole.kind != Kind::conjunction) {
+    if (whole.kind != Expression::Kind::conjunction) {
       return check_link(whole, true, seen);
     }
     for (const Expression& operand : whole.operands) {
@@ -342,7 +342,7 @@ class Parser {
   }
 
   static bool is_vlan(const Expression& expression) {
-    return expression.kind == Kind::primitive &&
+    return expression.kind == Expression::Kind::primitive &&
            expression.primitive.kind == Primitive::Kind::vlan;
   }
 
@@ -356,7 +356,7 @@ class Parser {
       ++seen;
       return true;
     }
-    if (!has_vlan(link) || (last && link.kind == Kind::negation &&
+    if (!has_vlan(link) || (last && link.kind == Expression::Kind::negation &&
                             is_vlan(link.operands.front()))) {
       return true;
     }

@@ -15,7 +15,6 @@
 namespace sluice {
 namespace {
 
-using Bytes = std::span<const std::byte>;
 using Kind = Primitive::Kind;
 using Named = std::pair<std::uint32_t, const char*>;
 
@@ -135,7 +134,7 @@ std::string protocol_words(const Primitive& primitive) {
 // What stands where a primitive looks, or what is there instead.
 class View {
  public:
-  View(const Primitive& primitive, Bytes packet)
+  View(const Primitive& primitive, std::span<const std::byte> packet)
       : primitive_(primitive), packet_(packet), tags_(primitive.depth * 4u) {}
 
   [[nodiscard]] std::string text() const {
@@ -254,7 +253,7 @@ class View {
   }
 
   const Primitive& primitive_;
-  Bytes packet_;
+  std::span<const std::byte> packet_;
   std::size_t tags_;
 };
 
@@ -292,7 +291,8 @@ std::string text_of(const Primitive& primitive) {
   return "?";
 }
 
-std::string value_of(const Primitive& primitive, Bytes packet) {
+std::string value_of(const Primitive& primitive,
+                     std::span<const std::byte> packet) {
   return View(primitive, packet).text();
 }
 

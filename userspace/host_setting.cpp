@@ -152,15 +152,15 @@ Result<void> write_flow(const Setting& setting) {
   return set_flow_rule(setting.interface, *location, setting.value);
 }
 
-struct Kind {
+struct SettingKind {
   const char* what;
   std::vector<std::string> keys;  // Empty: many.
   Result<std::string> (*read)(const Setting&);
   Result<void> (*write)(const Setting&);
 };
 
-const Kind* kind_of(const Setting& setting) {
-  static const Kind kinds[] = {
+const SettingKind* kind_of(const Setting& setting) {
+  static const SettingKind kinds[] = {
       {"feature", {}, read_feature, write_feature},
       {"channels", {"combined", "rx", "tx"}, read_channels, write_channels},
       {"rss", {"table"}, read_rss, write_rss},
@@ -170,7 +170,7 @@ const Kind* kind_of(const Setting& setting) {
       {"irq", {}, read_irq, write_irq},
       {"flow", {}, read_flow, write_flow},
   };
-  for (const Kind& each : kinds) {
+  for (const SettingKind& each : kinds) {
     if (setting.what != each.what) continue;
     const bool known =
         each.keys.empty() ||
@@ -188,13 +188,13 @@ Error no_such(const Setting& setting) {
 }  // namespace
 
 Result<std::string> read_setting(const Setting& setting) {
-  const Kind* const kind = kind_of(setting);
+  const SettingKind* const kind = kind_of(setting);
   if (kind == nullptr) return no_such(setting);
   return kind->read(setting);
 }
 
 Result<void> write_setting(const Setting& setting) {
-  const Kind* const kind = kind_of(setting);
+  const SettingKind* const kind = kind_of(setting);
   if (kind == nullptr) return no_such(setting);
   if (auto written = kind->write(setting); !written) return written;
   auto now = kind->read(setting);

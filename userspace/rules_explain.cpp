@@ -8,21 +8,20 @@ namespace sluice {
 namespace {
 
 using Bytes = std::span<const std::byte>;
-using Kind = Expression::Kind;
 
 void collect(const Expression& expression, Bytes packet,
              std::vector<const Primitive*>& found) {
-  const bool all = expression.kind == Kind::conjunction;
+  const bool all = expression.kind == Expression::Kind::conjunction;
   switch (expression.kind) {
-    case Kind::all:
+    case Expression::Kind::all:
       return;
-    case Kind::primitive:
+    case Expression::Kind::primitive:
       found.push_back(&expression.primitive);
       return;
-    case Kind::negation:
+    case Expression::Kind::negation:
       return collect(expression.operands.front(), packet, found);
-    case Kind::conjunction:
-    case Kind::disjunction:
+    case Expression::Kind::conjunction:
+    case Expression::Kind::disjunction:
       break;
   }
   // The one that ended it, or if none did, all of them.

@@ -16,7 +16,7 @@
 namespace sluice::testing {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using std::chrono::steady_clock;
 
 struct Pipe {
   Fd reader, writer;
@@ -121,9 +121,9 @@ void Process::Stream::read() {
   }
 }
 
-bool Process::turn(Clock::time_point deadline) {
-  const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+bool Process::turn(steady_clock::time_point deadline) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+      deadline - steady_clock::now());
   std::array<pollfd, 3> fds = {{{pidfd_.get(), POLLIN, 0},
                                 {out_.fd.get(), POLLIN, 0},
                                 {err_.fd.get(), POLLIN, 0}}};
@@ -137,14 +137,14 @@ bool Process::turn(Clock::time_point deadline) {
 }
 
 std::optional<int> Process::wait(std::chrono::milliseconds patience) {
-  const auto deadline = Clock::now() + patience;
+  const auto deadline = steady_clock::now() + patience;
   while (!code_ && turn(deadline)) continue;
   return code_;
 }
 
 bool Process::wait_for(std::string_view text,
                        std::chrono::milliseconds patience, std::size_t from) {
-  const auto deadline = Clock::now() + patience;
+  const auto deadline = steady_clock::now() + patience;
   while (out_.text.find(text, from) == std::string::npos) {
     if (code_ || !turn(deadline)) return false;
   }

@@ -286,10 +286,10 @@ Result<void> VethLab::set_link(Side side, bool up, std::size_t pair) const {
 }
 
 bool VethLab::wait_for_link(Side side, bool up, std::size_t pair) const {
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + kPatience;
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + kPatience;
   return in(side, [&] {
-    while (Clock::now() < deadline) {
+    while (steady_clock::now() < deadline) {
       const auto device = Netdev::read(end(side, pair).interface);
       if (device && device->running == up) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -91,14 +91,14 @@ std::optional<Bytes> Wire::receive_now() {
 
 std::optional<Bytes> Wire::receive(std::chrono::milliseconds patience,
                                    const Filter& filter) {
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + patience;
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + patience;
   while (true) {
     while (auto packet = receive_now()) {
       if (!filter || filter(*packet)) return packet;
     }
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        deadline - steady_clock::now());
     if (left.count() <= 0) return std::nullopt;
     pollfd fd{fd_.get(), POLLIN, 0};
     ::poll(&fd, 1, static_cast<int>(left.count()));
