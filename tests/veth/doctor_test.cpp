@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <sluice/cpu.hpp>
 #include <sluice/doctor.hpp>
-#include <sstream>
 
+#include "doctor_said.hpp"
 #include "foreign_program.hpp"
 #include "veth_test.hpp"
 
@@ -42,47 +42,11 @@ class DoctorTest : public VethTest {
     ASSERT_EQ(ethtool.wait(20s), 0) << ethtool.err();
   }
 
-  // What `sluice doctor --json` says.
-  struct Said {
-    int code = -1;
-    std::vector<Json> findings;
-    Json ended;
-    std::string err;
-
-    [[nodiscard]] Json find(const std::string& id) const {
-      for (const Json& each : findings) {
-        if (each.at("id") == id) return each;
-      }
-      return {};
-    }
-  };
-  Said doctor(Process process) {
-    Said said;
-    said.code = process.wait(20s).value_or(-1);
-    said.err = process.err();
-    std::istringstream lines(process.out());
-    for (std::string line; std::getline(lines, line);) {
-      Json json = Json::parse(line, nullptr, false);
-      if (json.value("type", "") == "finding") said.findings.push_back(json);
-      if (json.value("type", "") == "doctor") said.ended = json;
-    }
-    EXPECT_FALSE(said.ended.is_null()) << process.out() << process.err();
-    return said;
-  }
-  Said doctor(const std::string& interface, const Words& more = {}) {
+  DoctorSaid doctor(const std::string& interface, const Words& more = {}) {
     Words words = {"doctor", "-i", interface, "--json"};
     words.insert(words.end(), more.begin(), more.end());
-    return doctor(sluice(words));
+    return DoctorSaid::of(sluice(words));
   }
-  // It has that finding, and it ends with the exit code for that.
-  void expect_found(const Said& said, const char* id, const char* severity) {
-    const Json found = said.find(id);
-    ASSERT_FALSE(found.is_null()) << id << " is not in " << Json(said.findings);
-    EXPECT_EQ(found.at("severity"), severity) << found;
-    EXPECT_FALSE(found.at("sentence").get<std::string>().empty());
-    EXPECT_EQ(said.code, said.ended.at("wrong") > 0 ? kFailed : 0);
-  }
-
   std::string value(const Setting& setting) {
     auto now = lab().in(Side::a, [&] { return read_setting(setting); });
     return now ? *now : now.error().message();
@@ -144,7 +108,7 @@ TEST_F(DoctorTest, MtuAboveAFrame) {
 TEST_F(DoctorTest, BridgeNamesItsPorts) {
   expect_ip("link add br0 type bridge");
   expect_ip("link set dev " + kNear + " master br0");
-  const Said said = doctor("br0");
+  const DoctorSaid said = doctor("br0");
   expect_found(said, "bridge", "warning");
   EXPECT_NE(said.find("bridge").at("sentence").get<std::string>().find(kNear),
             std::string::npos);
@@ -156,7 +120,7 @@ TEST_F(DoctorTest, AnotherProgram) {
   ASSERT_TRUE(device);
   Fd foreign = lab().in(Side::a, [&] { return attach_foreign(device->index); });
   ASSERT_TRUE(foreign);
-  const Said said = doctor(mine().interface);
+  const DoctorSaid said = doctor(mine().interface);
   expect_found(said, "other-program", "error");
   EXPECT_NE(said.find("other-program")
                 .at("sentence")
@@ -181,7 +145,7 @@ TEST_F(DoctorTest, VlanTagsTakenOut) {
 }
 
 TEST_F(DoctorTest, WhatTheOtherEndLeavesUndone) {
-  const Said said = doctor(kNear);
+  const DoctorSaid said = doctor(kNear);
   expect_found(said, "checksum", "warning");
   expect_found(said, "segmentation", "warning");
   expect_found(said, "veth-gro", "warning");
@@ -196,11 +160,11 @@ TEST_F(DoctorTest, QueuesThatAreNotServed) {
 TEST_F(DoctorTest, MoreQueuesThanCpus) {
   const auto cpus = allowed_cpus();
   ASSERT_TRUE(cpus);
-  expect_found(
-      doctor(spawn(Side::a, {"taskset", "-c", std::to_string(cpus->front()),
+  expect_found(DoctorSaid::of(spawn(
+                   Side::a, {"taskset", "-c", std::to_string(cpus->front()),
                              SLUICE_PROGRAM, "doctor", "-i", mine().interface,
                              "--json"})),
-      "channels", "warning");
+               "channels", "warning");
 }
 
 TEST_F(DoctorTest, PeerWithMoreTxQueues) {
@@ -209,10 +173,10 @@ TEST_F(DoctorTest, PeerWithMoreTxQueues) {
 }
 
 TEST_F(DoctorTest, CapabilitiesAndMemory) {
-  const Said said =
-      doctor(spawn(Side::a, {"prlimit", "--memlock=65536:65536", "setpriv",
-                             "--bounding-set", "-all", "--inh-caps", "-all",
-                             SLUICE_PROGRAM, "doctor", "-i", kNear, "--json"}));
+  const DoctorSaid said = DoctorSaid::of(spawn(
+      Side::a,
+      {"prlimit", "--memlock=65536:65536", "setpriv", "--bounding-set", "-all",
+       "--inh-caps", "-all", SLUICE_PROGRAM, "doctor", "-i", kNear, "--json"}));
   expect_found(said, "capabilities", "error");
   expect_found(said, "memlock", "warning");
   const auto sentence =
@@ -240,7 +204,7 @@ TEST_F(DoctorTest, UsageErrors) {
 // --- What is mended is put back ---------------------------------------------
 
 TEST_F(DoctorTest, FixStaysUntilItIsRestored) {
-  const Said fixed = doctor(kNear, {"--fix"});
+  const DoctorSaid fixed = doctor(kNear, {"--fix"});
   EXPECT_EQ(checksum(), "off");
   EXPECT_EQ(segmentation(), "off");
   EXPECT_TRUE(fixed.find("checksum").is_null());
@@ -289,8 +253,8 @@ TEST_F(DoctorTest, MtuAndChannelsAreMended) {
       "wide1 numrxqueues 4 numtxqueues 4");
   const auto cpus = allowed_cpus();
   ASSERT_TRUE(cpus);
-  doctor(spawn(Side::a,
-               {"taskset", "-c", std::to_string(cpus->front()), SLUICE_PROGRAM,
+  DoctorSaid::of(spawn(
+      Side::a, {"taskset", "-c", std::to_string(cpus->front()), SLUICE_PROGRAM,
                 "doctor", "-i", "wide0", "--json", "--fix=channels"}));
   EXPECT_EQ(value({"wide0", "channels", "rx", {}}), "1");
   EXPECT_EQ(value({"wide1", "channels", "tx", {}}), "1");

@@ -7,17 +7,16 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sluice/doctor.hpp>
 #include <sluice/testing/process.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
+
+#include "doctor_said.hpp"
 
 namespace sluice::testing {
 namespace {
 
-using Json = nlohmann::json;
 using Words = std::vector<std::string>;
 using namespace std::chrono_literals;
 
@@ -93,37 +92,12 @@ class DoctorVmTest : public ::testing::Test {
     return all;
   }
 
-  struct Said {
-    int code = -1;
-    std::vector<Json> findings;
-    std::string err;
-    [[nodiscard]] Json find(const std::string& id) const {
-      for (const Json& each : findings) {
-        if (each.at("id") == id) return each;
-      }
-      return {};
-    }
-  };
-  Said doctor(const Words& more = {}) {
+  DoctorSaid doctor(const Words& more = {}) {
     Words words = {SLUICE_PROGRAM, "doctor", "-i", kNic, "--json"};
     words.insert(words.end(), more.begin(), more.end());
     auto process = Process::start(words);
-    if (!process) return {};
-    Said said;
-    said.code = process->wait(60s).value_or(-1);
-    said.err = process->err();
-    std::istringstream lines(process->out());
-    for (std::string line; std::getline(lines, line);) {
-      const Json json = Json::parse(line, nullptr, false);
-      if (json.value("type", "") == "finding") said.findings.push_back(json);
-    }
-    return said;
-  }
-  void expect_found(const Said& said, const char* id, const char* severity) {
-    const Json found = said.find(id);
-    ASSERT_FALSE(found.is_null())
-        << id << " is not in " << Json(said.findings) << said.err;
-    EXPECT_EQ(found.at("severity"), severity) << found;
+    if (!process) std::abort();
+    return DoctorSaid::of(std::move(*process));
   }
   void restore() {
     auto process =
@@ -167,7 +141,8 @@ TEST_F(DoctorVmTest, FactsOfANic) {
 
 TEST_F(DoctorVmTest, RssIsSpreadOverTheQueuesServed) {
   expect_found(doctor({"--queues", "1"}), "rss", "warning");
-  const Said mended = doctor({"--queues", "1", "--rss", "spread", "--fix"});
+  const DoctorSaid mended =
+      doctor({"--queues", "1", "--rss", "spread", "--fix"});
   EXPECT_TRUE(mended.find("rss").is_null()) << mended.err;
   EXPECT_EQ(facts().rss, std::vector<std::uint32_t>(128, 1));
   restore();
@@ -176,7 +151,7 @@ TEST_F(DoctorVmTest, RssIsSpreadOverTheQueuesServed) {
 TEST_F(DoctorVmTest, UdpIsHashedWithItsPorts) {
   set("hash", "udp4", "sd");
   expect_found(doctor(), "rss-hash", "advice");
-  const Said mended = doctor({"--fix", "rss-hash"});
+  const DoctorSaid mended = doctor({"--fix", "rss-hash"});
   EXPECT_TRUE(mended.find("rss-hash").is_null()) << mended.err;
   EXPECT_EQ(value("hash", "udp4"), "sdfn");
   restore();
@@ -186,7 +161,7 @@ TEST_F(DoctorVmTest, UdpIsHashedWithItsPorts) {
 TEST_F(DoctorVmTest, NtupleRulesThatTheNicDoesNotTake) {
   const Words dedicated = {"--queues", "1",   "--rss",       "dedicated",
                            "--steer",  "arp", "--fix=ntuple"};
-  const Said refused = doctor(dedicated);
+  const DoctorSaid refused = doctor(dedicated);
   EXPECT_EQ(refused.code, 1);
   expect_found(refused, "ntuple", "error");
 }
@@ -214,7 +189,7 @@ TEST_F(DoctorVmTest, InterruptsGoToTheirPollers) {
     ASSERT_TRUE(done) << done.error().message();
   }
   expect_found(doctor(), "irq-affinity", "warning");
-  const Said mended = doctor({"--fix", "irq-affinity"});
+  const DoctorSaid mended = doctor({"--fix", "irq-affinity"});
   EXPECT_TRUE(mended.find("irq-affinity").is_null()) << mended.err;
   for (const Interrupt& each : facts().interrupts) {
     EXPECT_EQ(each.cpus, std::vector{static_cast<int>(each.queue)});
