@@ -112,15 +112,14 @@ std::optional<Finding> isolation(const HostCase& facts) {
   }
   if (shared.empty()) return {};
   const std::string list = checks::joined(shared);
-  return Finding{"isolation",
-                 Severity::advice,
-                 {},
-                 "cpus " + list +
-                     " spin, and are not isolated: the scheduler puts other "
-                     "threads there, too",
-                 "boot with isolcpus=" + list + " nohz_full=" + list +
-                     ", or give others other cpus (AllowedCPUs= of systemd)",
-                 {}};
+  return Finding{
+      "isolation",
+      Severity::advice,
+      {},
+      "the scheduler puts other threads, too, on cpus that spin: " + list,
+      "boot with isolcpus=" + list + " nohz_full=" + list +
+          ", or give others other cpus (AllowedCPUs= of systemd)",
+      {}};
 }
 
 }  // namespace

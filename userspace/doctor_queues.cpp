@@ -329,14 +329,15 @@ std::optional<Finding> numa(const Case& facts) {
     if (each.node == facts.interface.node) near.push_back(each.number);
   }
   const std::string node = std::to_string(facts.interface.node);
-  return Finding{"numa",
-                 Severity::warning,
-                 {},
-                 facts.name() + " is at NUMA node " + node + ", and cpus " +
-                     joined(far) +
-                     " are not: each packet crosses between nodes",
-                 "--cpus, with those of node " + node + ": " + joined(near),
-                 {}};
+  return Finding{
+      "numa",
+      Severity::warning,
+      {},
+      facts.name() + " is at NUMA node " + node + ", away from cpus " +
+          joined(far) + ": each packet crosses between nodes",
+      near.empty() ? "another slot for the NIC: node " + node + " has no CPU"
+                   : "--cpus, with those of node " + node + ": " + joined(near),
+      {}};
 }
 
 }  // namespace

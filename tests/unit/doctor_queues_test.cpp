@@ -220,7 +220,10 @@ TEST(DoctorQueuesTest, CpusOfAnotherNode) {
   host.cpus[2].node = host.cpus[3].node = 1;
   InterfaceFacts nic = good_nic();
   expect_finding(diagnose(nic, host, {}), "numa", Severity::warning,
-                 {"node 0", "cpus 2-3 are not", "0-1"});
+                 {"node 0", "away from cpus 2-3", "of node 0: 0-1"});
+  nic.node = 2;
+  expect_finding(diagnose(nic, host, {}), "numa", Severity::warning,
+                 {"away from cpus 0-3", "node 2 has no CPU"});
   nic.node = -1;
   EXPECT_FALSE(find(diagnose(nic, host, {}), "numa"));
 }

@@ -261,7 +261,7 @@ TEST(DoctorTest, CpusThatSpinAndAreNotIsolated) {
   Wanted wanted;
   wanted.spin = true;
   expect_finding(diagnose_host(host, wanted, 2), "isolation", Severity::advice,
-                 {"cpus 1 spin", "isolcpus=1"});
+                 {"cpus that spin: 1", "isolcpus=1"});
   wanted.cpus = {0};
   EXPECT_FALSE(find(diagnose_host(host, wanted, 1), "isolation"));
 }
