@@ -117,6 +117,14 @@ parts_of() {
     END {if (!parts) print whole}'
 }
 
+# Without one of these a kernel is of no use, or of an older cache.
+wanted=(vmlinuz modules/{igb,igbvf,virtio_net,veth,bonding,8021q}.ko)
+
+is_whole() {
+  local part
+  for part in "${wanted[@]}"; do [ -s "$1/$part" ] || return 1; done
+}
+
 fetch_kernel() {
   local root=$work/kernel package part
   find_archive
@@ -134,15 +142,18 @@ fetch_kernel() {
       tar -x -C "$root/files" --no-anchored --wildcards \
         --no-wildcards-match-slash 'vmlinuz*' 'kernel/drivers/net/*.ko*' \
         'kernel/net/sched/*.ko*' \
-        kernel/net/core kernel/drivers/dca kernel/drivers/i2c/algos \
-        kernel/drivers/net/ethernet/intel/igb 2>/dev/null || true
+        kernel/net/core kernel/net/{8021q,802,llc,tls} \
+        kernel/drivers/dca kernel/drivers/i2c/algos \
+        kernel/drivers/net/{bonding,ethernet/intel/igb{,vf}} 2>/dev/null ||
+        true
   done
   find "$root/files" -name '*.ko*' -exec mv -t "$root/keep/modules" {} +
   "$cache/qemu/busybox" unxz "$root"/keep/modules/*.xz 2>/dev/null || true
   find "$root/files" -name 'vmlinuz*' -type f -exec mv {} "$root/keep/vmlinuz" \;
-  for part in vmlinuz modules/igb.ko modules/virtio_net.ko modules/veth.ko; do
+  for part in "${wanted[@]}"; do
     [ -s "$root/keep/$part" ] || fail "there is no $part in $package"
   done
+  rm -rf "$cache/${package#linux-image-}"
   mv "$root/keep" "$cache/${package#linux-image-}"
   ln -sfn "${package#linux-image-}" "$cache/linux-$1"
   rm -rf "$root/new" "$root/files"
@@ -177,6 +188,6 @@ trap 'exit 143' TERM
 [ -d "$cache/qemu" ] || fetch_qemu
 echo "$cache/qemu"
 for kernel in ${kernels[@]+"${kernels[@]}"}; do
-  [ -e "$cache/linux-$kernel/vmlinuz" ] || fetch_kernel "$kernel"
+  is_whole "$cache/linux-$kernel" || fetch_kernel "$kernel"
   realpath "$cache/linux-$kernel"
 done

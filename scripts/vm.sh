@@ -26,6 +26,7 @@ Nothing on this machine changes but the cache.
                     without a slash is found by PATH
   --module NAME     loaded before the program starts; repeatable
   --append WORDS    for the kernel's command line
+  --qemu WORDS      for QEMU's
   --cpus N          default 2
   --memory MB       default 1024
   --timeout SECONDS for all of it (default 120)
@@ -221,11 +222,12 @@ while [ $# -gt 0 ]; do
     -h | --help) usage; exit 0 ;;
     --log) log=yes; shift ;;
     --nic | --pairs | --kernel | --cpus | --memory | --timeout | --append | \
-      --add | --module)
+      --qemu | --add | --module)
       [ $# -ge 2 ] || fail "$1 needs a value" 2
       case $1 in
         --add) files+=("$2") ;;
         --module) modules+=("$2") ;;
+        --qemu) read -ra words <<<"$2" && machine+=("${words[@]}") ;;
         *) declare "${1#--}=$2" ;;
       esac
       shift 2
