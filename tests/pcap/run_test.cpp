@@ -95,6 +95,23 @@ TEST_F(RunTest, AConfigFileThatIsWrongIsUsage) {
   EXPECT_THAT(missing.err, HasSubstr("nothing.toml"));
 }
 
+TEST_F(RunTest, CommandsAreNamedWhereOneIsMissingOrWrong) {
+  const auto said = [](Words words) {
+    words.insert(words.begin(), SLUICE_PROGRAM);
+    auto process = Process::start(words);
+    EXPECT_TRUE(process);
+    EXPECT_EQ(process->wait(20s), 2);
+    return process->err();
+  };
+  EXPECT_THAT(said({}),
+              HasSubstr("A command is missing. There are: run rules"));
+  EXPECT_THAT(said({"--json"}), HasSubstr("A command is missing."));
+  EXPECT_THAT(said({"nonsense"}), HasSubstr("'nonsense' is no command."));
+  EXPECT_THAT(said({"rules", "lood"}),
+              HasSubstr("'lood' is no command. There are: check"));
+  EXPECT_THAT(said({"status", "--jason"}), HasSubstr("--jason. `--help`"));
+}
+
 TEST_F(RunTest, RulesOfTheCommandLineApply) {
   folder_.write("in.pcap", CaptureBytes::pcap(false)
                                .record(kStart, 1, question(1))

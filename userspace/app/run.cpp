@@ -161,6 +161,28 @@ int status(const std::vector<std::string>& named, bool json) {
   return kOk;
 }
 
+// CLI11's sentence; but it does not say which commands there are.
+std::string what_is_wrong(const CLI::App& app, const CLI::ParseError& error,
+                          int argc, char** argv) {
+  const CLI::App* asked = &app;
+  int next = 1;  // Word of the command line.
+  for (; !asked->get_subcommands().empty(); ++next) {
+    asked = asked->get_subcommands().front();
+  }
+  std::string names;
+  for (const CLI::App* each : asked->get_subcommands(
+           [](const CLI::App* any) { return !any->get_name().empty(); })) {
+    names += " " + each->get_name();
+  }
+  if (names.empty()) {
+    return fmt::format("{}. `--help` names the flags.", error.what());
+  }
+  const bool named = next < argc && *argv[next] != '-';
+  return (named ? fmt::format("'{}' is no command.", argv[next])
+                : std::string("A command is missing.")) +
+         " There are:" + names;
+}
+
 // Usage errors end with 2; --help and --version with 0.
 int parse(CLI::App& app, int argc, char** argv) {
   try {
@@ -173,7 +195,9 @@ int parse(CLI::App& app, int argc, char** argv) {
                text.substr(text.find_last_of(" .") + 1));
     return kUsage;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kOk : kUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    fmt::print(stderr, "sluice: {}\n", what_is_wrong(app, error, argc, argv));
+    return kUsage;
   }
 }
 
