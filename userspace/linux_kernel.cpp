@@ -67,6 +67,14 @@ int LinuxKernel::wake_rx(std::uint8_t port) noexcept {
   return got < 0 ? errno : 0;
 }
 
+// Of the calls that make a driver look at TX, poll(2) alone does so for a
+// socket that prefers busy polling. Source: net/xdp/xsk.c, xsk_poll,
+// xsk_no_wakeup.
+void LinuxKernel::wake_tx(std::uint8_t port) noexcept {
+  pollfd asked{sockets_[port], POLLOUT, 0};
+  (void)::poll(&asked, 1, 0);
+}
+
 void LinuxKernel::wait(Time deadline, std::uint32_t watched) noexcept {
   mailbox_.wake_.prepare();
   if (!mailbox_.events_.ready()) {

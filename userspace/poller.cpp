@@ -60,9 +60,25 @@ std::optional<Packet> Loop::gather(Port& port, const xdp_desc& desc) noexcept {
 }
 
 void Loop::wake_rx(Port& port) noexcept {
+  if (busy_polls()) return busy_poll(port);
   if (!port.fill_needs_wakeup()) return;
   ++port.counters().rx_wakes;
   // An interface that is down has nothing to receive; its link event follows.
+  (void)kernel_.wake_rx(port.index());
+}
+
+// Nothing came: RX is empty, or the frames to replace its packets are in TX.
+// Either way the driver has work, and does it in the call. Without the gap a
+// loop would do nothing else.
+void Loop::busy_poll(Port& port) noexcept {
+  Pending& pending = pending_[port.index()];
+  const std::uint64_t received = port.counters().rx_received.value();
+  const bool came = std::exchange(pending.received, received) != received;
+  if (came && !port.fill_needs_wakeup()) return;
+  if (core_.now() - pending.polled < options_.busy_poll_gap) return;
+  if (port.parted()) return;
+  pending.polled = core_.now();
+  ++port.counters().rx_wakes;
   (void)kernel_.wake_rx(port.index());
 }
 
@@ -84,8 +100,12 @@ void Loop::transmit(Port& port, bool now) noexcept {
     pending.since = Time{};
     return;
   }
-  if (!port.tx_needs_wakeup() || core_.now() < pending.retry) return;
-  if (pending.since == Time{}) pending.since = core_.now();
+  if (!wants_kick(port) || core_.now() < pending.retry) return;
+  if (pending.since == Time{}) {
+    pending.since = core_.now();
+  } else if (core_.now() - pending.kicked < options_.busy_poll_gap) {
+    return;  // What the last kick left, the next one would leave, too.
+  }
   const bool lonely =
       expected_gap() * options_.kick_watermark > options_.kick_age;
   if (now || lonely || untaken >= options_.kick_watermark ||
@@ -101,6 +121,7 @@ void Loop::kick(Port& port, Pending& pending) noexcept {
   for (std::uint32_t kicks = 0; kicks < kKicksMax && left > 0; ++kicks) {
     port.reclaim();  // The kernel takes no more than COMPLETION has room for.
     ++port.counters().kicks;
+    pending.polled = pending.kicked = core_.now();
     const int error = kernel_.kick_tx(port.index());
     const std::uint32_t before = std::exchange(left, port.untaken());
     if (error == EBUSY) {
@@ -110,7 +131,13 @@ void Loop::kick(Port& port, Pending& pending) noexcept {
       pending.retry = core_.now() + kRetry;
       break;
     } else if (left == before) {
-      break;  // EAGAIN without progress: the device's own queue is full.
+      // EAGAIN without progress: the device's own queue is full. Or it was
+      // polled, and sends elsewhere.
+      if (busy_polls() && port.tx_needs_wakeup()) {
+        kernel_.wake_tx(port.index());
+        left = port.untaken();
+      }
+      break;
     }
   }
   pending.since = left == 0 ? Time{} : core_.now();
@@ -143,7 +170,7 @@ void Loop::sleep() noexcept {
   for (Port& port : core_.ports()) {
     Pending& pending = pending_[port.index()];
     if (port.transmitting() == 0 || port.untaken() == 0) continue;
-    if (port.tx_needs_wakeup() && core_.now() >= pending.retry) {
+    if (wants_kick(port) && core_.now() >= pending.retry) {
       kick(port, pending);
     }
     if (port.untaken() > 0) {

@@ -63,8 +63,13 @@ class Kernel {
   /// how far it got. EAGAIN: there is more. EBUSY: the device refused a packet.
   [[nodiscard]] virtual int kick_tx(std::uint8_t port) noexcept = 0;
 
-  /// Look at the FILL ring of `port` again. 0 or an errno.
+  /// Look at the FILL ring of `port` again. 0 or an errno. Like a kick, it has
+  /// the driver receive and transmit where the socket prefers busy polling.
   [[nodiscard]] virtual int wake_rx(std::uint8_t port) noexcept = 0;
+
+  /// A kick polled the driver of `port`, and TX stands as it did: wake it. A
+  /// driver may transmit elsewhere than it receives.
+  virtual void wake_tx(std::uint8_t /*port*/) noexcept {}
 
   /// Sleep until `deadline`, until a packet arrives on a port in `watched` (bit
   /// i: port i), or until there is an event. May return early for no reason.

@@ -41,6 +41,7 @@ class LinuxKernel : public Kernel {
 
   int kick_tx(std::uint8_t port) noexcept override;
   int wake_rx(std::uint8_t port) noexcept override;
+  void wake_tx(std::uint8_t port) noexcept override;
   void wait(Time deadline, std::uint32_t watched) noexcept override;
   [[nodiscard]] Time now() noexcept override;
   [[nodiscard]] bool next_event(Event& event) noexcept override;

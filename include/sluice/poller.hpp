@@ -24,6 +24,11 @@ struct PollerOptions {
   Duration kick_age = std::chrono::microseconds(100);
   /// Spin so long after the last packet, if packets come closer than that.
   Duration spin_window = std::chrono::microseconds(50);
+  /// The ports' sockets prefer busy polling (SocketOptions::busy_poll): packets
+  /// move when the loop asks for it. A port to which nothing came is asked
+  /// again so long after the last time, whatever its rings' flags say. 0: the
+  /// flags decide.
+  Duration busy_poll_gap{};
 };
 
 /// The part of the loop that does not depend on the handler.
@@ -49,7 +54,7 @@ class Loop {
   }
   /// TX: what was sent this turn goes to the kernel, now or a little later.
   void transmit(Port& port, bool now) noexcept;
-  /// FILL: wakes the driver where it asks for that.
+  /// FILL: wakes the driver where it asks for that, or polls it.
   void wake_rx(Port& port) noexcept;
   /// Nothing to do: spins a little, or sleeps until there is.
   void idle() noexcept;
@@ -72,17 +77,28 @@ class Loop {
     Time since{};     // The oldest packet in TX that was not kicked.
     Time retry{};     // Not before, after an error.
     Time progress{};  // The last completion, or when TX was last empty.
+    Time polled{};    // The last call, of either kind: busy polling.
+    Time kicked{};    // The last kick.
+    std::uint64_t received = 0;  // Descriptors, as of the turn before.
     std::uint64_t completed = 0;
     bool stalled = false;
     Rebind* leaving = nullptr;  // Its socket is lost, and RX is to be emptied.
   };
   void kick(Port& port, Pending& pending) noexcept;
+  void busy_poll(Port& port) noexcept;
   void watch_progress(Port& port, Pending& pending) noexcept;
   void leave(Port& port, Pending& pending) noexcept;
   void rejoin(Port& port, const Rebind& rebind) noexcept;
   void sleep() noexcept;
   void publish() noexcept;
   [[nodiscard]] Duration expected_gap() const noexcept;
+  [[nodiscard]] bool busy_polls() const noexcept {
+    return options_.busy_poll_gap > Duration{};
+  }
+  /// TX: the kernel takes from it only if it is asked to.
+  [[nodiscard]] bool wants_kick(const Port& port) const noexcept {
+    return port.tx_needs_wakeup() || busy_polls();
+  }
 
   std::vector<Pending> pending_;  // One per port.
   Time last_arrival_{};
@@ -129,7 +145,7 @@ class Poller : public Loop {
       work += port.reclaim();  // COMPLETION -> pool: frames to spend.
       work += receive(port);   // RX -> handler -> TX.
       port.refill();           // pool -> FILL: the kernel is never short.
-      wake_rx(port);           // FILL: a system call only if it is asked for.
+      wake_rx(port);           // FILL: a system call only if it is wanted.
     }
     work += core_.timers().run(core_.now());  // Timers may send, too.
     work += take_events();

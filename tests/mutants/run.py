@@ -23,10 +23,11 @@ LIBRARY = ("result frame_pool packet port poller core timer address clock parse 
 # Each stage is built only for what the stages before it let pass.
 STAGES = [
     ("sim", "g++ -O1", ["tests/sim/property_test.cpp",
-                        "tests/sim/sim_core_test.cpp"], 60),
+                        "tests/sim/sim_core_test.cpp",
+                        "tests/sim/busy_poll_test.cpp"], 60),
     ("unit", "g++ -O0", ["tests/unit/%s_test.cpp" % name for name in (
         "ring frame_pool packet resize port poller poller_chain poller_kick "
-        "poller_sleep spsc").split()], 60),
+        "poller_sleep poller_busy_poll spsc").split()], 60),
     ("threads", "clang++-19 -O1 -g -fsanitize=thread",
      ["tests/sim/threaded_test.cpp"], 120),
     ("litmus", "g++ -O2", ["tests/sim/litmus_test.cpp"], 60),

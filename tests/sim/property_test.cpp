@@ -59,6 +59,13 @@ Scenario draw(std::uint64_t seed, std::uint64_t packets) {
   if (random.below(4) == 0) core.faults.completion_late = 0.3;
   scenario.poller.batch = 1U << random.below(9);
   scenario.poller.spin = random.below(16) == 0;
+  if (random.below(4) == 0) {
+    scenario.poller.busy_poll_gap = Duration(1 + random.below(20'000));
+    for (SimPortOptions& port : core.ports) {
+      port.busy_polled = random.below(4) != 0;
+      port.tx_apart = port.zero_copy && random.below(4) == 0;
+    }
+  }
   return scenario;
 }
 
@@ -292,7 +299,7 @@ constexpr Floor kFloors[] = {
     {SimTrait::tx_behind_invalid, 4000},
     {SimTrait::tx_chain, 40'000},
     {SimTrait::tx_driver_dry, 100'000},
-    {SimTrait::tx_stuck, 20},
+    {SimTrait::tx_stuck, 10},
     {SimTrait::completion_blocked, 20},
     {SimTrait::completion_late, 200'000},
     {SimTrait::completion_swapped, 200},

@@ -65,6 +65,7 @@ struct HandPort {
   std::uint32_t budget = 32;                 // Descriptors taken by a kick.
   std::uint32_t kicks = 0;
   std::uint32_t wakes = 0;
+  std::uint32_t tx_wakes = 0;
   bool completes = true;                 // TX frames come back at once.
   std::vector<std::uint64_t> in_flight;  // Taken, not completed.
 
@@ -133,6 +134,9 @@ class FakeKernel : public Kernel {
   int wake_rx(std::uint8_t port) noexcept override {
     ++ports_[port]->wakes;
     return 0;
+  }
+  void wake_tx(std::uint8_t port) noexcept override {
+    ++ports_[port]->tx_wakes;
   }
   void wait(Time deadline, std::uint32_t watched) noexcept override {
     ++waits;

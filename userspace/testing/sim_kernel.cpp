@@ -72,6 +72,12 @@ int SimKernel::wake_rx(std::uint8_t port) noexcept {
   return ports_[port].wake();
 }
 
+void SimKernel::wake_tx(std::uint8_t port) noexcept {
+  go_to(world_.clock + world_.random.up_to(kCallTime));
+  tick();
+  ports_[port].wake_tx();
+}
+
 Time SimKernel::now() noexcept {
   go_to(world_.clock + world_.random.up_to(kTurnTime));
   tick();

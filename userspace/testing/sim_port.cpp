@@ -125,7 +125,9 @@ int SimPort::wake() {
   world_.note('w', index_);
   if (lost()) return ENXIO;
   if (!link_up_) return ENETDOWN;
-  if (options_.zero_copy) {
+  if (options_.busy_polled) {
+    poll();
+  } else if (options_.zero_copy) {
     fill_asleep_ = false;
     prefetch();
   }
@@ -155,6 +157,8 @@ int SimPort::kick() {
   if (world_.strikes(faults.tx_stuck, SimTrait::tx_stuck, index_)) {
     stick(world_.clock + faults.stuck_for);
   }
+  if (options_.busy_polled) poll();
+  if (options_.zero_copy && options_.busy_polled) return 0;
   if (options_.zero_copy) {
     tx_active_ = true;
     tx_.ask_for_wakeup(false);
@@ -173,20 +177,21 @@ void SimPort::tick() {
   settle_link();
   if (!pending_.empty() && pending_due_ <= world_.clock) push_pending();
   while (source_ && arrival_.at <= world_.clock) {
-    arrive(arrival_.bytes);
+    take_in(arrival_.bytes);
     pull_arrival();
   }
   if (lost()) return;
-  if (options_.zero_copy) {
+  if (options_.busy_polled) {
+    if (polled_ + options_.deferral <= world_.clock) poll();
+    if (!options_.tx_apart) return;
+  } else if (options_.zero_copy) {
     prefetch();
-    if (tx_active_) drive_tx();
   }
-  complete();
+  transmit();
 }
 
 Time SimPort::next_due() noexcept {
-  Time due = std::min(link_due_, std::max(flights_due_, stuck_until_));
-  if (flights_.empty()) due = link_due_;
+  Time due = std::min(link_due_, poll_due());
   if (source_) due = std::min(due, arrival_.at);
   if (!pending_.empty()) due = std::min(due, pending_due_);
   if (tx_active_) due = std::min(due, world_.clock + kDriverPeriod);

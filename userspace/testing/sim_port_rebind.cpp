@@ -20,6 +20,7 @@ void SimPort::lose(Duration away) {
   back_at_ = world_.clock + away;
   link_due_ = Time::never();
   tx_active_ = false;
+  for (; !nic_.empty(); nic_.pop_front()) arrive(nic_.front());
   world_.showed(SimTrait::port_lost);
   world_.events.push_back({Event::Kind::gone, index_, &rebind_});
 }

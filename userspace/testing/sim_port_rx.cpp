@@ -16,7 +16,9 @@ void SimPort::pull_arrival() {
 
 bool SimPort::deliver(std::span<const std::byte> bytes) {
   scan();
-  return arrive(bytes);
+  if (!options_.busy_polled) return arrive(bytes);
+  take_in(bytes);
+  return true;
 }
 
 // Frames of FILL for a packet of `count` segments. What is there and does not

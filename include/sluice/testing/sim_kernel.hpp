@@ -61,6 +61,7 @@ class SimKernel : public Kernel {
 
   [[nodiscard]] int kick_tx(std::uint8_t port) noexcept override;
   [[nodiscard]] int wake_rx(std::uint8_t port) noexcept override;
+  void wake_tx(std::uint8_t port) noexcept override;
   /// Ends for packets that arrive meanwhile, not for those that were there.
   void wait(Time deadline, std::uint32_t watched) noexcept override;
   /// Reading it takes a microsecond or two of virtual time.

@@ -7,7 +7,8 @@
 // Copy mode does what net/xdp/xsk.c does for veth: a kick takes 32 descriptors,
 // frames come back in any order, TX always asks for a kick. Zero-copy does what
 // drivers do: the device takes from TX by itself until it runs dry, keeps
-// frames of FILL in advance, and looks again only when it is woken.
+// frames of FILL in advance, and looks again only when it is woken. Where busy
+// polling is preferred (poll), all of that happens in the loop's calls.
 #pragma once
 
 #include <array>
@@ -32,6 +33,14 @@ struct SimPortOptions {
   bool zero_copy = false;
   bool multi_buffer = false;     ///< USE_SG: packets larger than a frame.
   std::uint32_t tx_budget = 32;  ///< Descriptors a kick takes in copy mode.
+  /// The socket prefers busy polling: the NIC keeps what came in, and what was
+  /// sent, until the loop calls (kick_tx, wake_rx).
+  bool busy_polled = false;
+  /// Or until so long after the last call: gro_flush_timeout.
+  Duration deferral = std::chrono::microseconds(200);
+  /// Busy-polled zero-copy whose driver transmits elsewhere than it receives:
+  /// no call but wake_tx() has it look at TX.
+  bool tx_apart = false;
 };
 
 /// Packets, as the wire saw them. Every packet that came in is in exactly one
@@ -143,11 +152,18 @@ class SimPort {
   // SimKernel's: what the loop asks for, and what time brings.
   int kick();
   int wake();
+  void wake_tx();
   void tick();
   [[nodiscard]] Time next_due() noexcept;
   void scan();
   void settle_link();
   void tell_of_link(bool up);
+
+  // sim_port_poll.cpp
+  void take_in(std::span<const std::byte> bytes);
+  void poll();
+  void transmit();
+  [[nodiscard]] Time poll_due() noexcept;
 
   // sim_port_rx.cpp
   void pull_arrival();
@@ -211,6 +227,8 @@ class SimPort {
   bool carrier_ = true;
   Time link_due_ = Time::never();  // It comes up again.
 
+  std::deque<std::vector<std::byte>> nic_;  // Came in, and was not polled.
+  Time polled_{};
   std::vector<std::uint64_t> spare_;  // Frames taken from FILL, not used yet.
   std::deque<xdp_desc> pending_;      // The end of a packet, for later.
   Time pending_due_{};
