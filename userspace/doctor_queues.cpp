@@ -314,6 +314,39 @@ std::optional<Finding> irq_affinity(const Case& facts) {
   return finding;
 }
 
+// Calls of user space that move packets are of use where interrupts do not
+// move them before. Source: Documentation/networking/napi.rst.
+std::optional<Finding> busy_poll(const Case& facts) {
+  if (!facts.wanted.busy_poll) return {};
+  const InterruptDeferral now =
+      facts.interface.deferral.value_or(InterruptDeferral());
+  Finding finding{
+      "busy-poll",
+      Severity::warning,
+      {},
+      "queues of " + facts.name() + " are to be busy-polled, and " +
+          (facts.interface.deferral ? "its interrupts are not held back"
+                                    : "/sys does not tell whether its "
+                                      "interrupts are held back") +
+          ": packets are moved on the CPUs that take them",
+      {},
+      {}};
+  const auto set = [&](const char* key, const char* file, const char* value) {
+    finding.remedy += (finding.remedy.empty() ? "echo " : "; echo ") +
+                      std::string(value) + " > /sys/class/net/" + facts.name() +
+                      "/" + file;
+    finding.fix.push_back({facts.name(), "napi", key, value});
+  };
+  if (now.defer_hard_irqs == 0) {
+    set("defer-hard-irqs", "napi_defer_hard_irqs", "2");
+  }
+  if (now.gro_flush_timeout_ns == 0) {
+    set("gro-flush-timeout", "gro_flush_timeout", "200000");
+  }
+  if (finding.fix.empty()) return {};
+  return finding;
+}
+
 std::optional<Finding> numa(const Case& facts) {
   if (facts.interface.node < 0) return {};
   std::vector<int> far;
@@ -343,8 +376,8 @@ std::optional<Finding> numa(const Case& facts) {
 }  // namespace
 
 std::vector<Check> queue_checks() {
-  return {channels_limit, channels, rss_coverage, no_rss, rss_hash,
-          flow_rules,     ntuple,   irq_affinity, numa};
+  return {channels_limit, channels, rss_coverage, no_rss,    rss_hash,
+          flow_rules,     ntuple,   irq_affinity, busy_poll, numa};
 }
 
 }  // namespace sluice::checks

@@ -22,6 +22,11 @@ std::string no_tx(const Netdev& device) {
          "` gives each queue both.";
 }
 
+constexpr const char* kNoNapi =
+    "The queue has no NAPI id, so its interrupts go on as before: veth has "
+    "none, and before Linux 6.13 a NIC's queue has none until its first "
+    "packet.";
+
 // What a driver with a step of 1 KiB makes of a frame: a larger packet would
 // come in pieces, each taken for a packet. Source: igb_setup_srrctl(),
 // igc_configure_rx_ring(), ixgbe_configure_srrctl().
@@ -257,6 +262,7 @@ Result<Socket> Engine::open_socket(
                         options_.ring_size * options_.frame_size;
   options.frames = frames;
   options.tx_budget = options_.masked.tx_budget ? 0 : budget;
+  options.busy_poll = options_.busy_poll;
 
   grant.port = port.options.name;
   grant.interface = port.device.name;
@@ -272,7 +278,12 @@ Result<Socket> Engine::open_socket(
     grant.refused.push_back({"TX", no_tx(port.device)});
   }
   auto socket = climb(port, *core.umem, options, grant);
-  if (socket) grant.tx_budget = socket->tx_budget();
+  if (!socket) return socket;
+  grant.tx_budget = socket->tx_budget();
+  grant.busy_poll = options_.busy_poll;
+  if (grant.busy_poll == 0) return socket;
+  grant.napi_id = socket->napi_id();
+  if (grant.napi_id == 0) grant.refused.push_back({"busy polling", kNoNapi});
   return socket;
 }
 

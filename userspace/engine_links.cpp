@@ -102,6 +102,23 @@ void Engine::look_at(std::size_t index) {
                             "dropped: start anew to take them"));
   }
   if (was.rx_queues != is.rx_queues) queues_changed(was, is);
+  look_for_napis(index);
+}
+
+// Before Linux 6.13 a socket learns with its first packet which NAPI to poll.
+void Engine::look_for_napis(std::size_t index) {
+  for (std::size_t i = 0; i < cores_.size(); ++i) {
+    QueueGrant& grant = queue_grants_[i * ports_.size() + index];
+    if (grant.busy_poll == 0 || grant.napi_id != 0) continue;
+    grant.napi_id = cores_[i]->sockets[index]->napi_id();
+    if (grant.napi_id == 0) continue;
+    std::erase_if(grant.refused, [](const Refused& each) {
+      return each.rung == "busy polling";
+    });
+    news_.push_back(grant.interface + " queue " + std::to_string(grant.queue) +
+                    ": busy polled from now on, by NAPI " +
+                    std::to_string(grant.napi_id));
+  }
 }
 
 void Engine::renamed(PortState& port, const std::string& name) {

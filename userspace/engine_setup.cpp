@@ -31,9 +31,17 @@ Result<void> check(const EngineOptions& options) {
                    port.interface + " is the interface of another port.");
     }
   }
+  if (options.busy_poll > 65535) {
+    return usage("busy poll", std::to_string(options.busy_poll),
+                 "Its budget is 1 to 65535 packets.");
+  }
   return check_sizes(options.ring_size, options.frame_size,
                      options.poller.batch);
 }
+
+// A driver that is asked again at once has little to give, and nothing else
+// gets done.
+constexpr Duration kBusyPollGap = std::chrono::microseconds(5);
 
 }  // namespace
 
@@ -69,6 +77,9 @@ const char* to_string(Mode mode) noexcept {
 
 Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   if (auto good = check(options); !good) return good.error();
+  if (options.busy_poll > 0 && options.poller.busy_poll_gap == Duration{}) {
+    options.poller.busy_poll_gap = kBusyPollGap;
+  }
   std::unique_ptr<Engine> engine(new Engine(std::move(options)));
   if (auto set = engine->set_up(); !set) return set.error();
   return engine;

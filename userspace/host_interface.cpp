@@ -212,6 +212,14 @@ void read_interrupts(InterfaceFacts& facts) {
   }
 }
 
+void read_deferral(InterfaceFacts& facts) {
+  const std::string folder = sysfs_folder(facts.device);
+  const std::string defer = read_line(folder + "/napi_defer_hard_irqs");
+  const std::string timeout = read_line(folder + "/gro_flush_timeout");
+  if (folder.empty() || defer.empty() || timeout.empty()) return;
+  facts.deferral = {std::stoull(defer), std::stoull(timeout)};
+}
+
 }  // namespace
 
 Result<InterfaceFacts> InterfaceFacts::read(const std::string& name) {
@@ -228,6 +236,7 @@ Result<InterfaceFacts> InterfaceFacts::read(const std::string& name) {
   facts.flow_rules = std::move(table.rules);
   facts.flow_rules_max = table.most;
   read_interrupts(facts);
+  read_deferral(facts);
   const std::string sysfs = "/sys/class/net/" + name + "/device/";
   std::error_code error;
   facts.virtual_function = fs::exists(sysfs + "physfn", error);

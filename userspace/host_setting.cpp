@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <fstream>
 #include <functional>
 #include <sstream>
 
@@ -123,6 +122,34 @@ Result<void> write_mtu(const Setting& setting) {
   return Error::last("ioctl(SIOCSIFMTU)", setting.interface);
 }
 
+// A file of the interface in sysfs.
+Result<std::string> napi_file(const Setting& setting) {
+  auto device = Netdev::read(setting.interface);
+  if (!device) return device.error();
+  const std::string folder = sysfs_folder(*device);
+  if (folder.empty()) {
+    return Error{EOPNOTSUPP, "napi", setting.interface,
+                 "It is not in /sys, which shows another network namespace: "
+                 "start by `ip netns exec`, or mount a sysfs of this one."};
+  }
+  return folder + (setting.key == "defer-hard-irqs" ? "/napi_defer_hard_irqs"
+                                                    : "/gro_flush_timeout");
+}
+
+Result<std::string> read_napi(const Setting& setting) {
+  auto file = napi_file(setting);
+  if (!file) return file;
+  const std::string line = read_line(*file);
+  if (!line.empty()) return line;
+  return Error{ENOENT, "napi", *file, "Linux has it from 5.8 on."};
+}
+
+Result<void> write_napi(const Setting& setting) {
+  auto file = napi_file(setting);
+  if (!file) return file.error();
+  return write_file(*file, setting.value);
+}
+
 std::string affinity_of(const Setting& setting) {
   return "/proc/irq/" + setting.key + "/smp_affinity_list";
 }
@@ -134,10 +161,7 @@ Result<std::string> read_irq(const Setting& setting) {
 }
 
 Result<void> write_irq(const Setting& setting) {
-  std::ofstream file(affinity_of(setting));
-  file << setting.value << std::flush;
-  if (file) return {};
-  return Error::last("write", affinity_of(setting));
+  return write_file(affinity_of(setting), setting.value);
 }
 
 Result<std::string> read_flow(const Setting& setting) {
@@ -167,6 +191,7 @@ const SettingKind* kind_of(const Setting& setting) {
       {"hash", {"udp4", "udp6"}, read_hash, write_hash},
       {"coalesce", {"rx-usecs", "adaptive-rx"}, read_coalesce, write_coalesce},
       {"mtu", {"bytes"}, read_mtu, write_mtu},
+      {"napi", {"defer-hard-irqs", "gro-flush-timeout"}, read_napi, write_napi},
       {"irq", {}, read_irq, write_irq},
       {"flow", {}, read_flow, write_flow},
   };

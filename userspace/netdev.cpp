@@ -20,6 +20,7 @@
 #include <sluice/uapi.hpp>
 #include <sstream>
 
+#include "host_files.hpp"
 #include "netdev_netlink.hpp"
 #include "netdev_query.hpp"
 
@@ -77,19 +78,6 @@ std::optional<InUse::Connection> ssh_connection() {
   return ssh;
 }
 
-// The interface's folder in sysfs. /sys may be of another network namespace,
-// with another interface of that name; empty then.
-std::string sysfs_folder(const Netdev& device) {
-  const std::string folder = "/sys/class/net/" + device.name;
-  int index = 0;
-  std::string address;
-  std::ifstream(folder + "/ifindex") >> index;
-  std::ifstream(folder + "/address") >> address;
-  const bool same =
-      index == device.index && address == MacAddress{device.mac}.text();
-  return same ? folder : std::string();
-}
-
 // What ethtool calls queues are those that were configured: a driver may have
 // more for RX, and none for TX beside them, while an XDP program is attached.
 void read_sysfs(Netdev& device) {
@@ -113,6 +101,17 @@ void read_sysfs(Netdev& device) {
 }
 
 }  // namespace
+
+std::string sysfs_folder(const Netdev& device) {
+  const std::string folder = "/sys/class/net/" + device.name;
+  int index = 0;
+  std::string address;
+  std::ifstream(folder + "/ifindex") >> index;
+  std::ifstream(folder + "/address") >> address;
+  const bool same =
+      index == device.index && address == MacAddress{device.mac}.text();
+  return same ? folder : std::string();
+}
 
 Result<Netdev> Netdev::read(const std::string& name) {
   Netdev device;

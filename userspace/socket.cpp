@@ -7,6 +7,7 @@
 #include <bit>
 #include <cerrno>
 #include <sluice/socket.hpp>
+#include <tuple>
 
 namespace sluice {
 namespace {
@@ -86,6 +87,7 @@ Result<Socket> Socket::open(const SocketOptions& options, const Umem& umem) {
   if (auto r = socket.bind(options); !r) return r.error();
   if (auto r = socket.read_mode(options); !r) return r.error();
   if (auto r = socket.prove_tx(options); !r) return r.error();
+  if (auto r = socket.prefer_busy_poll(options); !r) return r.error();
   return socket;
 }
 
@@ -233,6 +235,43 @@ Result<void> Socket::prove_tx(const SocketOptions& options) {
   }
   return Error::last("sendto(AF_XDP)", described(options),
                      "The driver bound the queue, but can't send on it.");
+}
+
+// Last: a socket that prefers it proves nothing of what the driver sends.
+Result<void> Socket::prefer_busy_poll(const SocketOptions& options) {
+  if (options.busy_poll == 0) return {};
+  // How long a call may poll: those on an AF_XDP socket do it once, whatever
+  // is said here, but for 0.
+  constexpr int kMicroseconds = 20;
+  const std::tuple<int, const char*, int> wanted[] = {
+      {SO_PREFER_BUSY_POLL, "setsockopt(SO_PREFER_BUSY_POLL)", 1},
+      {SO_BUSY_POLL, "setsockopt(SO_BUSY_POLL)", kMicroseconds},
+      {SO_BUSY_POLL_BUDGET, "setsockopt(SO_BUSY_POLL_BUDGET)",
+       static_cast<int>(options.busy_poll)}};
+  for (const auto& [option, call, value] : wanted) {
+    if (::setsockopt(fd_.get(), SOL_SOCKET, option, &value, sizeof value) ==
+        0) {
+      continue;
+    }
+    const int error = errno;
+    return Error{error, call, described(options) + ", " + std::to_string(value),
+                 error == EPERM
+                     ? "Busy polling takes CAP_NET_ADMIN: run as root, or "
+                       "without --busy-poll."
+                 : error == ENOPROTOOPT
+                     ? "This kernel was built without CONFIG_NET_RX_BUSY_POLL."
+                 : error == EINVAL ? "A budget is 1 to 65535 packets."
+                                   : ""};
+  }
+  return {};
+}
+
+std::uint32_t Socket::napi_id() const {
+  std::uint32_t id = 0;
+  socklen_t length = sizeof id;
+  // Refused by kernels that can't busy-poll, which have none.
+  (void)::getsockopt(fd_.get(), SOL_SOCKET, SO_INCOMING_NAPI_ID, &id, &length);
+  return id;
 }
 
 SocketStatistics& SocketStatistics::operator+=(

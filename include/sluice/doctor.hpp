@@ -36,6 +36,7 @@ struct Wanted {
   std::uint32_t frame_size = 2048;
   std::uint32_t frames_per_queue = 8192;
   bool spin = false;
+  bool busy_poll = false;
   bool generic = false;  ///< --mode generic: the driver does not matter.
   Rss rss = Rss::keep;
   Rules rules;  ///< Whether they look at VLAN tags; their flows.

@@ -74,6 +74,12 @@ struct EngineOptions {
   /// programs and the mode is native, else by the kernel's, for some 20 ns a
   /// packet.
   bool timestamps = false;
+  /// Sockets prefer busy polling (SO_PREFER_BUSY_POLL): the cores' own system
+  /// calls move packets in the driver, at most so many each, 1 to 65535; 0: its
+  /// interrupts do. They are held back only where the interface's settings
+  /// `napi defer-hard-irqs` and `gro-flush-timeout` say so, which are not set
+  /// here: host.hpp, Prepared in doctor.hpp. Takes CAP_NET_ADMIN.
+  std::uint32_t busy_poll = 0;
   /// Attach beside other XDP programs: ProgramOptions::dispatcher.
   bool dispatcher = false;
   std::uint32_t priority = 50;  ///< ProgramOptions::priority.
@@ -108,6 +114,9 @@ struct QueueGrant {
   /// hardware: where it took none of a packet, that one has the kernel's.
   std::optional<Timestamp::Clock> clock;
   std::uint32_t tx_budget = 0;
+  std::uint32_t busy_poll = 0;  ///< As EngineOptions has it.
+  /// Of the NAPI that is polled then; 0: none, and interrupts go on as before.
+  std::uint32_t napi_id = 0;
   std::vector<Refused> refused;
 };
 
@@ -272,6 +281,7 @@ class Engine {
   void link_changed(const LinkWatch::Change& change);
   void link_moved(std::size_t port, bool running);
   void look_at(std::size_t port);
+  void look_for_napis(std::size_t port);
   void renamed(PortState& port, const std::string& name);
   void queues_changed(const Netdev& was, const Netdev& is);
   [[nodiscard]] std::uint64_t received(std::size_t port) const;

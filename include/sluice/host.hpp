@@ -39,6 +39,13 @@ struct Coalescing {
   bool adaptive_rx = false;
 };
 
+/// How long the kernel does without a NIC's interrupts while somebody else
+/// polls its queues; either is 0: not at all.
+struct InterruptDeferral {
+  std::uint64_t defer_hard_irqs = 0;       ///< Polls in vain, then interrupts.
+  std::uint64_t gro_flush_timeout_ns = 0;  ///< From poll to poll.
+};
+
 /// An ntuple rule: a flow that goes to a queue, whatever the RSS table says.
 struct FlowRule {
   std::uint32_t location = 0;  ///< A lower one is asked before.
@@ -72,6 +79,7 @@ struct InterfaceFacts {
   std::vector<FlowRule> flow_rules;     ///< Ntuple rules that are set.
   std::uint32_t flow_rules_max = 0;     ///< 0: the NIC has none.
   std::optional<Coalescing> coalescing;
+  std::optional<InterruptDeferral> deferral;  ///< None: /sys does not tell.
   std::vector<Interrupt> interrupts;
   int node = -1;  ///< NUMA node; -1: none, or not told.
 
@@ -108,6 +116,7 @@ struct HostFacts {
 ///     hash      udp4         sdfn            (or udp6; letters of ethtool -N)
 ///     coalesce  rx-usecs     50              (or adaptive-rx on|off)
 ///     mtu       bytes        1500
+///     napi      defer-hard-irqs     2        (or gro-flush-timeout, in ns)
 ///     irq       45           0,2-3           (CPUs; no interface)
 ///     flow      7            udp4 dst-port 53 queue 2 | none
 struct Setting {

@@ -28,6 +28,9 @@ struct SocketOptions {
   std::optional<std::span<const std::uint64_t>> frames = std::nullopt;
   /// Descriptors of one kick in copy mode; 0: the kernel's 32.
   std::uint32_t tx_budget = 0;
+  /// Prefer busy polling: packets that a call of user space's moves at most,
+  /// 1 to 65535; 0: do not.
+  std::uint32_t busy_poll = 0;
 };
 
 /// What the kernel counts for a socket (XDP_STATISTICS), in packets.
@@ -50,7 +53,8 @@ class Socket {
   /// that was just given up is busy for some ten milliseconds: waited for, up
   /// to a second. `umem` outlives the socket.
   /// System calls: socket(2), setsockopt(2), mmap(2), bind(2), sendto(2).
-  /// Capabilities: CAP_NET_RAW; CAP_IPC_LOCK or RLIMIT_MEMLOCK for the memory.
+  /// Capabilities: CAP_NET_RAW; CAP_IPC_LOCK or RLIMIT_MEMLOCK for the memory;
+  /// CAP_NET_ADMIN to prefer busy polling.
   [[nodiscard]] static Result<Socket> open(const SocketOptions& options,
                                            const Umem& umem);
 
@@ -81,6 +85,12 @@ class Socket {
   /// System call: getsockopt(2).
   [[nodiscard]] Result<SocketStatistics> statistics() const;
 
+  /// The NAPI that busy polling polls (SO_INCOMING_NAPI_ID); 0: none. A socket
+  /// has it from its first packet on; since Linux 6.13 from bind on or never,
+  /// as the driver tells of its queues. On veth there is none.
+  /// System call: getsockopt(2).
+  [[nodiscard]] std::uint32_t napi_id() const;
+
  private:
   Socket() = default;
   Result<void> register_umem(const SocketOptions& options, const Umem& umem);
@@ -90,6 +100,7 @@ class Socket {
   Result<void> bind(const SocketOptions& options);
   Result<void> read_mode(const SocketOptions& options);
   Result<void> prove_tx(const SocketOptions& options);
+  Result<void> prefer_busy_poll(const SocketOptions& options);
 
   Fd fd_;
   Mapping fill_map_, rx_map_, tx_map_, completion_map_;

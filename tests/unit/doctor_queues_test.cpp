@@ -21,6 +21,31 @@ Rules rules_of(const std::string& text) {
   return *rules;
 }
 
+// --- Busy polling -----------------------------------------------------------
+
+TEST(DoctorQueuesTest, BusyPollingWithInterruptsThatGoOn) {
+  InterfaceFacts nic = good_nic();
+  Wanted busy;
+  busy.busy_poll = true;
+  nic.deferral = InterruptDeferral{};
+  EXPECT_FALSE(find(said_of(nic), "busy-poll"));
+  expect_finding(said_of(nic, busy), "busy-poll", Severity::warning,
+                 {"not held back",
+                  "echo 2 > /sys/class/net/eth0/napi_defer_hard_irqs; "
+                  "echo 200000 > /sys/class/net/eth0/gro_flush_timeout"});
+  EXPECT_EQ(fix_of(said_of(nic, busy), "busy-poll"),
+            (Fix{"eth0 napi defer-hard-irqs 2",
+                 "eth0 napi gro-flush-timeout 200000"}));
+  nic.deferral->defer_hard_irqs = 10;
+  EXPECT_EQ(fix_of(said_of(nic, busy), "busy-poll"),
+            Fix{"eth0 napi gro-flush-timeout 200000"});
+  nic.deferral->gro_flush_timeout_ns = 1000;
+  EXPECT_FALSE(find(said_of(nic, busy), "busy-poll"));
+  nic.deferral.reset();
+  expect_finding(said_of(nic, busy), "busy-poll", Severity::warning,
+                 {"/sys does not tell"});
+}
+
 // --- Channels ---------------------------------------------------------------
 
 TEST(DoctorQueuesTest, EnaTakesHalfOfItsChannels) {

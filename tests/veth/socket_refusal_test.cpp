@@ -75,6 +75,21 @@ TEST_F(SocketRefusalTest, WithoutTheCapabilityOfRawSockets) {
   expect_refused(options(), EPERM, {"socket(AF_XDP)", "as root"});
 }
 
+TEST_F(SocketRefusalTest, BusyPollingWithoutTheCapabilityForIt) {
+  const Without admin(CAP_NET_ADMIN);
+  SocketOptions busy = options();
+  busy.busy_poll = 64;
+  expect_refused(
+      busy, EPERM,
+      {"SO_PREFER_BUSY_POLL", mine().interface + " queue 0", "CAP_NET_ADMIN"});
+}
+
+TEST_F(SocketRefusalTest, ABusyPollBudgetThatIsTooLarge) {
+  SocketOptions busy = options();
+  busy.busy_poll = 65536;
+  expect_refused(busy, EINVAL, {"SO_BUSY_POLL_BUDGET", "65536", "1 to 65535"});
+}
+
 TEST_F(SocketRefusalTest, MemoryThatMayNotBeLocked) {
   const Without lock(CAP_IPC_LOCK);
   rlimit before{};

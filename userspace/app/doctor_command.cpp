@@ -157,9 +157,10 @@ int doctor_command(const DoctorFlags& flags) {
   if (!options) return fail(options.error(), kUsage);
   auto wanted = wanted_of(flags.run, *options);
   if (!wanted) return fail(wanted.error(), kUsage);
-  // What is not asked for is not mended: --rss alone names what is wanted.
-  auto chosen = Chosen::parse("--fix", flags.fix,
-                              flags.fix.empty() ? Rss::keep : wanted->rss);
+  // Without --fix nothing is mended: other flags say what is wanted.
+  auto chosen =
+      Chosen::parse("--fix", flags.fix,
+                    flags.fix.empty() ? Chosen() : Chosen::asked_for(*wanted));
   if (!chosen) return fail(chosen.error(), kUsage);
   Told told(flags.run.json);
   if (flags.restore) return restore(options->ports, told);

@@ -226,6 +226,10 @@ void add_prepared_flags(CLI::App& app, RunFlags& flags) {
                  "served; dedicated: over the others, and ntuple rules bring "
                  "what is steered")
       ->capture_default_str();
+  app.add_flag("--busy-poll{64}", flags.busy_poll,
+               "Pollers drive the NIC: their own calls move packets, a budget "
+               "of 64 at a time, and interrupts are held back")
+      ->type_name("[=BUDGET]");
 }
 
 void add_run_flags(CLI::App& app, RunFlags& flags) {
@@ -301,6 +305,7 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   options.bypass_flows = flags.bypass_flows;
   options.holds = handler.holds;
   options.force = flags.force;
+  options.busy_poll = flags.busy_poll;
   options.timestamps = flags.timestamps;
   options.dispatcher = flags.dispatcher;
   options.priority = flags.priority;

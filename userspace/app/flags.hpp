@@ -20,6 +20,7 @@ struct RunFlags {
   std::string mode = "auto";
   std::vector<std::string> without;
   bool spin = false;
+  std::uint32_t busy_poll = 0;
   bool timestamps = false;
   bool dispatcher = false;
   std::uint32_t priority = 50;
@@ -45,7 +46,8 @@ void add_run_flags(CLI::App& app, RunFlags& flags);
 /// --dispatcher and --priority, of `run` and `attach`.
 void add_dispatcher_flags(CLI::App& app, bool& dispatcher,
                           std::uint32_t& priority);
-/// Those that say what a host is to be prepared for: --queues, --cpus, --rss.
+/// Those that say what a host is to be prepared for: --queues, --cpus, --rss,
+/// --busy-poll.
 void add_prepared_flags(CLI::App& app, RunFlags& flags);
 /// --config FILE: its keys are the flags of `command`, or of `app` itself
 /// where that is null. A key that is no flag is a usage error.

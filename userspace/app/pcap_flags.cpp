@@ -123,6 +123,9 @@ Result<testing::PcapOptions> pcap_options(const RunFlags& flags,
   if (flags.cpus != "auto") return bad("--cpus", flags.cpus, kNone);
   if (flags.rss != "keep") return bad("--rss", flags.rss, kNone);
   if (!flags.prepare.empty()) return bad("--prepare", flags.prepare, kNone);
+  if (flags.busy_poll > 0) {
+    return bad("--busy-poll", std::to_string(flags.busy_poll), kNone);
+  }
   testing::PcapOptions options;
   for (const PcapPort& port : ports) {
     PortFacts& facts = options.ports.emplace_back();

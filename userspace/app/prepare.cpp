@@ -14,9 +14,9 @@ namespace {
 
 // Those that can be mended at all.
 constexpr std::array kFixable = {
-    "channels-limit", "channels", "rss",       "rss-hash", "ntuple",
-    "irq-affinity",   "lro",      "checksum",  "mtu",      "segmentation",
-    "vlan-stripping", "veth-gro", "coalescing"};
+    "channels-limit", "channels", "rss",        "rss-hash", "ntuple",
+    "irq-affinity",   "lro",      "checksum",   "mtu",      "segmentation",
+    "vlan-stripping", "veth-gro", "coalescing", "busy-poll"};
 
 Result<Rss> rss_of(const std::string& name) {
   if (name == "keep") return Rss::keep;
@@ -45,16 +45,22 @@ Result<Wanted> wanted_of(const RunFlags& flags, const EngineOptions& options) {
           : 4 * options.ring_size *
                 static_cast<std::uint32_t>(options.ports.size());
   wanted.spin = options.poller.spin;
+  wanted.busy_poll = options.busy_poll > 0;
   wanted.generic = options.mode == Mode::generic;
   wanted.rss = *rss;
   wanted.rules = options.rules;
   return wanted;
 }
 
-Result<Chosen> Chosen::parse(const char* flag, const std::string& text,
-                             Rss rss) {
+Chosen Chosen::asked_for(const Wanted& wanted) {
   Chosen chosen;
-  if (rss != Rss::keep) chosen.ids_ = {"rss", "ntuple"};
+  if (wanted.rss != Rss::keep) chosen.ids_ = {"rss", "ntuple"};
+  if (wanted.busy_poll) chosen.ids_.emplace_back("busy-poll");
+  return chosen;
+}
+
+Result<Chosen> Chosen::parse(const char* flag, const std::string& text,
+                             Chosen chosen) {
   for (const auto part : text | std::views::split(',')) {
     const std::string id(part.begin(), part.end());
     if (id == kWrong) {
@@ -104,7 +110,7 @@ Mended mend(const std::string& interface, const HostFacts& host,
 }
 
 bool Preparation::wanted(const RunFlags& flags) {
-  return !flags.prepare.empty() || flags.rss != "keep";
+  return !flags.prepare.empty() || flags.rss != "keep" || flags.busy_poll > 0;
 }
 
 Result<Preparation> Preparation::make(const RunFlags& flags,
@@ -112,7 +118,8 @@ Result<Preparation> Preparation::make(const RunFlags& flags,
   Preparation preparation;
   auto wanted = wanted_of(flags, options);
   if (!wanted) return wanted.error();
-  auto chosen = Chosen::parse("--prepare", flags.prepare, wanted->rss);
+  auto chosen =
+      Chosen::parse("--prepare", flags.prepare, Chosen::asked_for(*wanted));
   if (!chosen) return chosen.error();
   if (!Preparation::wanted(flags)) return preparation;
   const HostFacts host = HostFacts::read();

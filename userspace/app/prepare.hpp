@@ -19,12 +19,16 @@ inline constexpr const char* kWrong = "wrong";
 [[nodiscard]] Result<Wanted> wanted_of(const RunFlags& flags,
                                        const EngineOptions& options);
 
-/// What is to be mended: "wrong", or findings by name, with commas. EINVAL
-/// names the ones there are where one has another name.
+/// What is to be mended: "wrong", or findings by name, with commas, beside what
+/// is chosen before. EINVAL names the ones there are where one has another
+/// name.
 class Chosen {
  public:
   [[nodiscard]] static Result<Chosen> parse(const char* flag,
-                                            const std::string& text, Rss rss);
+                                            const std::string& text,
+                                            Chosen chosen);
+  /// What flags want that name no finding: --rss, --busy-poll.
+  [[nodiscard]] static Chosen asked_for(const Wanted& wanted);
   [[nodiscard]] bool contains(const Finding& finding) const;
 
  private:
@@ -50,10 +54,11 @@ struct Mended {
 [[nodiscard]] std::size_t queues_of(const InterfaceFacts& interface,
                                     const Wanted& wanted);
 
-/// The host as `run --prepare` and `--rss` want it, until this object ends.
+/// The host as `run --prepare`, `--rss` and `--busy-poll` want it, until this
+/// object ends.
 class Preparation {
  public:
-  /// Nothing is done where neither flag is given. What can't be mended is told
+  /// Nothing is done where no such flag is given. What can't be mended is told
   /// by news(), but for --rss, which is an error.
   [[nodiscard]] static Result<Preparation> make(const RunFlags& flags,
                                                 const EngineOptions& options);

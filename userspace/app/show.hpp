@@ -28,6 +28,9 @@ struct Granted {
 
 /// Whose clock: "hardware", "monotonic", or "off".
 [[nodiscard]] const char* timestamps(const QueueGrant& queue);
+/// What a line of a queue says at its end; empty: it is not busy-polled.
+[[nodiscard]] std::string busy_poll(std::uint32_t budget,
+                                    std::uint32_t napi_id);
 
 /// What came of the captures of one port, or of their lack.
 struct PcapFiles {

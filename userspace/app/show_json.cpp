@@ -105,6 +105,8 @@ Json of(const Granted& granted) {
                       {"locked_bytes", core.locked_bytes},
                       {"huge_pages", core.huge_pages},
                       {"tx_budget", queue.tx_budget},
+                      {"busy_poll", queue.busy_poll},
+                      {"napi_id", queue.napi_id},
                       {"refused", of(queue.refused)},
                       {"wait_refused", of(core.refused)}});
   }
@@ -189,10 +191,11 @@ std::string status_text(const std::string& text) {
       fmt::format("owner: process {}\n", json["pid"].get<int>());
   for (const Json& queue : json["granted"]["queues"]) {
     lines += fmt::format(
-        "{} queue {}: cpu {}, {}, wait {}, timestamps {}\n",
+        "{} queue {}: cpu {}, {}, wait {}, timestamps {}{}\n",
         queue["interface"].get<std::string>(), queue["queue"].get<int>(),
         queue["cpu"].get<int>(), queue["mode"].get<std::string>(),
-        queue["wait"].get<std::string>(), queue.value("timestamps", "off"));
+        queue["wait"].get<std::string>(), queue.value("timestamps", "off"),
+        busy_poll(queue.value("busy_poll", 0U), queue.value("napi_id", 0U)));
   }
   for (const Json& queue : json["queues"]) {
     lines +=

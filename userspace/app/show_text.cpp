@@ -166,12 +166,12 @@ class TextShow : public Show {
     const CoreGrant& core = granted.cores[queue.core];
     put(fmt::format(
         "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
-        "bytes, {:.1f} MiB locked, timestamps {}, tx budget {}\n",
+        "bytes, {:.1f} MiB locked, timestamps {}, tx budget {}{}\n",
         queue.interface, queue.queue, core.cpu, granted.mode(queue),
         queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
         core.frames, core.frame_size,
         static_cast<double>(core.locked_bytes) / (1 << 20), timestamps(queue),
-        queue.tx_budget));
+        queue.tx_budget, busy_poll(queue.busy_poll, queue.napi_id)));
     for (const Refused& each : queue.refused) {
       put(fmt::format("  not {}: {}\n", each.rung, each.reason));
     }
@@ -252,6 +252,12 @@ Granted::Granted(const testing::PcapEngine& engine) : pcap(true) {
       queue.multi_buffer = options.multi_buffer;
     }
   }
+}
+
+std::string busy_poll(std::uint32_t budget, std::uint32_t napi_id) {
+  if (budget == 0) return "";
+  if (napi_id == 0) return ", busy poll without a NAPI";
+  return fmt::format(", busy poll {} of NAPI {}", budget, napi_id);
 }
 
 const char* timestamps(const QueueGrant& queue) {
