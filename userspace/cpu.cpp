@@ -34,6 +34,14 @@ Result<std::vector<int>> parse_number_list(const char* what,
     auto [after, error] = std::from_chars(at, end, first);
     if (error != std::errc{} || first < 0 || first > kNumberMax) return bad;
     int last = first;
+std::vector<int> cpus_for(std::size_t count, std::vector<int> named,
+                          std::span<const int> allowed) {
+  while (named.size() < count && !allowed.empty()) {
+    named.push_back(allowed[named.size() % allowed.size()]);
+  }
+  return named;
+}
+
     if (after != end && *after == '-') {
       auto range = std::from_chars(after + 1, end, last);
       if (range.ec != std::errc{} || last < first || last > kNumberMax) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <sluice/cpu.hpp>
 #include <sluice/doctor.hpp>
 
 #include "doctor_checks.hpp"
@@ -57,20 +58,11 @@ namespace {
 using checks::Case;
 using checks::Check;
 
-// As Engine::choose_queues() and choose_cpus() do.
 Case case_of(const InterfaceFacts& interface, const HostFacts& host,
              const Wanted& wanted) {
-  Case facts{interface, host, wanted, wanted.queues, wanted.cpus};
-  if (facts.queues.empty()) {
-    for (std::uint32_t q = 0; q < interface.device.rx_queues; ++q) {
-      facts.queues.push_back(static_cast<int>(q));
-    }
-  }
-  for (std::size_t i = facts.cpus.size();
-       i < facts.queues.size() && !host.allowed.empty(); ++i) {
-    facts.cpus.push_back(host.allowed[i % host.allowed.size()]);
-  }
-  return facts;
+  auto queues = interface.device.served(wanted.queues);
+  auto cpus = cpus_for(queues.size(), wanted.cpus, host.allowed);
+  return {interface, host, wanted, std::move(queues), std::move(cpus)};
 }
 
 }  // namespace

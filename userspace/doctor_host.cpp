@@ -2,7 +2,7 @@
 // What the host itself has to offer, whatever the interface.
 #include <algorithm>
 #include <array>
-#include <set>
+#include <sluice/cpu.hpp>
 
 #include "doctor_checks.hpp"
 
@@ -126,11 +126,9 @@ std::optional<Finding> isolation(const HostCase& facts) {
 
 std::vector<Finding> diagnose_host(const HostFacts& host, const Wanted& wanted,
                                    std::size_t queues) {
-  HostCase facts{host, wanted, queues, wanted.cpus};
-  for (std::size_t i = facts.cpus.size();
-       i < std::min(queues, host.allowed.size()); ++i) {
-    facts.cpus.push_back(host.allowed[i]);
-  }
+  const HostCase facts{host, wanted, queues,
+                       cpus_for(std::min(queues, host.allowed.size()),
+                                wanted.cpus, host.allowed)};
   std::vector<Finding> findings;
   for (const auto check :
        {capabilities, memlock, uring, clock_source, siblings, isolation}) {

@@ -61,6 +61,25 @@ Result<void> check_sizes(std::uint32_t ring_size, std::uint32_t frame_size,
   return {};
 }
 
+// What the kernel holds for receiving and sending, what the handler keeps, and
+// a burst on its way from one to the other.
+Result<std::uint32_t> frames_of(const EngineOptions& options) {
+  const auto ports = static_cast<std::uint32_t>(options.ports.size());
+  const std::uint32_t needed =
+      2 * options.ring_size * ports + options.holds + 2 * options.poller.batch;
+  if (options.frames_per_queue == 0) {
+    constexpr std::uint32_t kStep = 1024;  // Whole huge pages.
+    const std::uint32_t frames = 4 * options.ring_size * ports + options.holds;
+    return (std::max(frames, needed) + kStep - 1) / kStep * kStep;
+  }
+  if (options.frames_per_queue >= needed) return options.frames_per_queue;
+  return Error{ENOBUFS, "frames",
+               std::to_string(options.frames_per_queue) + " per queue",
+               "At least " + std::to_string(needed) +
+                   " are needed: raise --frames-per-queue, or lower "
+                   "--ring-size."};
+}
+
 const char* to_string(Mode mode) noexcept {
   switch (mode) {
     case Mode::automatic:
@@ -146,9 +165,7 @@ Result<void> Engine::choose_queues() {
                    "A core owns one queue of every port: make the counts equal "
                    "(ethtool -L), or choose with --queues.");
     }
-    for (std::uint32_t q = 0; q < first.device.rx_queues; ++q) {
-      options_.queues.push_back(static_cast<int>(q));
-    }
+    options_.queues = first.device.served({});
   }
   for (const int queue : options_.queues) {
     for (const auto& port : ports_) {
@@ -177,9 +194,9 @@ Result<void> Engine::choose_cpus() {
                      std::to_string(cores_.size()) + " queues",
                  "Name one for each queue.");
   }
+  const auto cpus = cpus_for(cores_.size(), options_.cpus, *allowed);
   for (std::size_t i = 0; i < cores_.size(); ++i) {
-    const int cpu = options_.cpus.empty() ? (*allowed)[i % allowed->size()]
-                                          : options_.cpus[i];
+    const int cpu = cpus[i];
     if (!std::ranges::binary_search(*allowed, cpu)) {
       return usage("cpu", std::to_string(cpu),
                    "This process may not use it: see `taskset -p $$`.");
@@ -193,25 +210,10 @@ Result<void> Engine::choose_cpus() {
   return {};
 }
 
-// What the kernel holds for receiving and sending, what the handler keeps, and
-// a burst on its way from one to the other.
 Result<void> Engine::choose_frames() {
-  const auto ports = static_cast<std::uint32_t>(ports_.size());
-  const std::uint32_t needed = 2 * options_.ring_size * ports + options_.holds +
-                               2 * options_.poller.batch;
-  std::uint32_t frames = options_.frames_per_queue;
-  if (frames == 0) {
-    constexpr std::uint32_t kStep = 1024;  // Whole huge pages.
-    frames = 4 * options_.ring_size * ports + options_.holds;
-    frames = (std::max(frames, needed) + kStep - 1) / kStep * kStep;
-  }
-  if (frames < needed) {
-    return Error{ENOBUFS, "frames", std::to_string(frames) + " per queue",
-                 "At least " + std::to_string(needed) +
-                     " are needed: raise --frames-per-queue, or lower "
-                     "--ring-size."};
-  }
-  options_.frames_per_queue = frames;
+  auto frames = frames_of(options_);
+  if (!frames) return frames.error();
+  options_.frames_per_queue = *frames;
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include "host_ethtool.hpp"
 #include "host_files.hpp"
 #include "netdev_netlink.hpp"
+#include "netdev_query.hpp"
 
 namespace sluice {
 namespace {
@@ -186,16 +187,16 @@ std::optional<std::uint32_t> queue_by_name(std::uint32_t irq) {
   return {};
 }
 
-void read_interrupts(InterfaceFacts& facts) {
+// `folder`: of the interface in sysfs; empty: there is none to be seen.
+void read_interrupts(InterfaceFacts& facts, const fs::path& folder) {
   const auto told = queues_by_interrupt(facts.device.index);
   std::set<std::uint32_t> numbers;
   for (const auto& [irq, queue] : told) numbers.insert(irq);
-  if (numbers.empty()) {
+  if (numbers.empty() && !folder.empty()) {
     // virtio's device is below the bus's own, which has the interrupts.
-    const fs::path device = "/sys/class/net/" + facts.device.name + "/device/";
     std::error_code error;
-    for (const char* where : {"msi_irqs", "../msi_irqs"}) {
-      for (const auto& each : fs::directory_iterator(device / where, error)) {
+    for (const char* where : {"device/msi_irqs", "device/../msi_irqs"}) {
+      for (const auto& each : fs::directory_iterator(folder / where, error)) {
         numbers.insert(
             static_cast<std::uint32_t>(std::stoul(each.path().filename())));
       }
@@ -212,11 +213,10 @@ void read_interrupts(InterfaceFacts& facts) {
   }
 }
 
-void read_deferral(InterfaceFacts& facts) {
-  const std::string folder = sysfs_folder(facts.device);
+void read_deferral(InterfaceFacts& facts, const std::string& folder) {
   const std::string defer = read_line(folder + "/napi_defer_hard_irqs");
   const std::string timeout = read_line(folder + "/gro_flush_timeout");
-  if (folder.empty() || defer.empty() || timeout.empty()) return;
+  if (defer.empty() || timeout.empty()) return;
   facts.deferral = {std::stoull(defer), std::stoull(timeout)};
 }
 
@@ -235,12 +235,13 @@ Result<InterfaceFacts> InterfaceFacts::read(const std::string& name) {
   FlowTable table = flow_table(name);
   facts.flow_rules = std::move(table.rules);
   facts.flow_rules_max = table.most;
-  read_interrupts(facts);
-  read_deferral(facts);
-  const std::string sysfs = "/sys/class/net/" + name + "/device/";
+  const std::string folder = sysfs_folder(facts.device);
+  read_interrupts(facts, folder);
+  if (folder.empty()) return facts;
+  read_deferral(facts, folder);
   std::error_code error;
-  facts.virtual_function = fs::exists(sysfs + "physfn", error);
-  const std::string node = read_line(sysfs + "numa_node");
+  facts.virtual_function = fs::exists(folder + "/device/physfn", error);
+  const std::string node = read_line(folder + "/device/numa_node");
   if (!node.empty()) facts.node = std::stoi(node);
   return facts;
 }

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <sluice/address.hpp>
 #include <sluice/netdev.hpp>
 #include <sluice/uapi.hpp>
@@ -82,6 +83,7 @@ std::optional<InUse::Connection> ssh_connection() {
 // more for RX, and none for TX beside them, while an XDP program is attached.
 void read_sysfs(Netdev& device) {
   const std::string folder = sysfs_folder(device);
+  if (folder.empty()) return;
   std::uint32_t rx = 0;
   std::uint32_t tx = 0;
   std::error_code failed;
@@ -111,6 +113,13 @@ std::string sysfs_folder(const Netdev& device) {
   const bool same =
       index == device.index && address == MacAddress{device.mac}.text();
   return same ? folder : std::string();
+}
+
+std::vector<int> Netdev::served(const std::vector<int>& named) const {
+  if (!named.empty()) return named;
+  std::vector<int> all(rx_queues);
+  std::iota(all.begin(), all.end(), 0);
+  return all;
 }
 
 Result<Netdev> Netdev::read(const std::string& name) {

@@ -2,7 +2,9 @@
 // Cpu: which cores this process may use, and how to stay on one of them.
 #pragma once
 
+#include <cstddef>
 #include <sluice/result.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,12 @@ namespace sluice {
 [[nodiscard]] Result<std::vector<int>> allowed_cpus();
 
 /// "0,2-4" as {0, 2, 3, 4}. Fails (EINVAL) at the first character that is
+/// A CPU for each of `count` threads: those named, then the allowed ones in
+/// turn; fewer where none is allowed.
+[[nodiscard]] std::vector<int> cpus_for(std::size_t count,
+                                        std::vector<int> named,
+                                        std::span<const int> allowed);
+
 /// wrong.
 [[nodiscard]] Result<std::vector<int>> parse_number_list(const char* what,
                                                          std::string_view text);

@@ -96,6 +96,10 @@ struct EngineOptions {
                                        std::uint32_t frame_size,
                                        std::uint32_t batch);
 
+/// The frames of a core: `frames_per_queue`, or where that is 0, as many as are
+/// needed and as many again. ENOBUFS: those are too few.
+[[nodiscard]] Result<std::uint32_t> frames_of(const EngineOptions& options);
+
 /// A rung of a ladder that was not taken, and why.
 struct Refused {
   std::string rung;    ///< "zero-copy".

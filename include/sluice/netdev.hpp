@@ -27,6 +27,9 @@ struct Netdev {
   std::uint32_t tx_queues = 1;  ///< The same; there may be fewer than of RX.
   std::uint32_t queues_max = 1;  ///< That `ethtool -L` can give it.
 
+  /// The queues of a run that names these: all where it names none.
+  [[nodiscard]] std::vector<int> served(const std::vector<int>& named) const;
+
   /// Queues and carrier are those of now where /sys shows this network
   /// namespace; elsewhere what ethtool calls configured, and what the kernel
   /// says up to a second late.

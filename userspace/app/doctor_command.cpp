@@ -173,7 +173,7 @@ int doctor_command(const DoctorFlags& flags) {
     }
     auto facts = InterfaceFacts::read(port.interface);
     if (!facts) return fail(facts.error(), kFailed);
-    queues += queues_of(*facts, *wanted);
+    queues += facts->device.served(wanted->queues).size();
     told.interface(*facts);
     for (const Finding& each : diagnose(*facts, host, *wanted)) {
       told.finding(each);

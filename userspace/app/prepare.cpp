@@ -38,12 +38,8 @@ Result<Wanted> wanted_of(const RunFlags& flags, const EngineOptions& options) {
   wanted.queues = options.queues;
   wanted.cpus = options.cpus;
   wanted.frame_size = options.frame_size;
-  // As many as the engine takes by itself, or nearly.
-  wanted.frames_per_queue =
-      options.frames_per_queue != 0
-          ? options.frames_per_queue
-          : 4 * options.ring_size *
-                static_cast<std::uint32_t>(options.ports.size());
+  const auto frames = frames_of(options);  // Too few are the run's to refuse.
+  wanted.frames_per_queue = frames ? *frames : options.frames_per_queue;
   wanted.spin = options.poller.spin;
   wanted.busy_poll = options.busy_poll > 0;
   wanted.generic = options.mode == Mode::generic;
@@ -80,11 +76,6 @@ bool Chosen::contains(const Finding& finding) const {
   if (finding.fix.empty()) return false;
   return (wrong_ && finding.severity > Severity::advice) ||
          std::ranges::find(ids_, finding.id) != ids_.end();
-}
-
-std::size_t queues_of(const InterfaceFacts& interface, const Wanted& wanted) {
-  return wanted.queues.empty() ? interface.device.rx_queues
-                               : wanted.queues.size();
 }
 
 Mended mend(const std::string& interface, const HostFacts& host,
@@ -178,7 +169,7 @@ void tell_causes(const Error& error, const RunFlags& flags,
   for (const PortOptions& port : options.ports) {
     auto facts = InterfaceFacts::read(port.interface);
     if (!facts) continue;
-    queues += queues_of(*facts, *wanted);
+    queues += facts->device.served(wanted->queues).size();
     for (Finding& each : diagnose(*facts, host, *wanted)) {
       findings.push_back(std::move(each));
     }

@@ -50,10 +50,6 @@ struct Mended {
                           const Wanted& wanted, const Chosen& chosen,
                           Prepared& prepared);
 
-/// How many queues of the interface are to be served.
-[[nodiscard]] std::size_t queues_of(const InterfaceFacts& interface,
-                                    const Wanted& wanted);
-
 /// The host as `run --prepare`, `--rss` and `--busy-poll` want it, until this
 /// object ends.
 class Preparation {
