@@ -29,7 +29,10 @@ Time Engine::heal() {
   if (!running_) return Time::never();
   Time now = monotonic_now();
   const bool look = now >= next_look_;
-  if (look) next_look_ = now + kLook;
+  if (look) {
+    next_look_ = now + kLook;
+    look_at_cpus();
+  }
   Time next = next_look_;
   for (std::size_t i = 0; i < ports_.size() && !failure_; ++i) {
     PortState& port = *ports_[i];

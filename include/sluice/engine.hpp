@@ -127,6 +127,9 @@ struct QueueGrant {
 /// What one core was granted.
 struct CoreGrant {
   int cpu = 0;
+  /// The CPU went offline, or is no longer allowed: the thread runs elsewhere
+  /// until it is back. As of serve().
+  bool displaced = false;
   std::uint32_t frames = 0;
   std::uint32_t frame_size = 0;
   std::uint32_t ring_size = 0;
@@ -293,6 +296,9 @@ class Engine {
 
   // engine_heal.cpp: what is done about it.
   Time heal();
+  // engine_cpus.cpp
+  void look_at_cpus();
+
   void lose(std::size_t port);
   void advance(std::size_t port);
   void close_sockets(std::size_t port);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <future>
 #include <sluice/cpu.hpp>
 #include <string>
 #include <thread>
@@ -13,6 +15,8 @@
 
 namespace sluice {
 namespace {
+
+using namespace std::chrono_literals;
 
 std::vector<int> numbers(std::string_view text) {
   auto result = parse_number_list("--cpus", text);
@@ -61,6 +65,35 @@ TEST(CpuTest, APinnedThreadStaysAndHasAName) {
     ::pthread_getname_np(::pthread_self(), name.data(), name.size());
     EXPECT_STREQ(name.data(), "a name that is ");
   }).join();
+}
+
+TEST(CpuTest, AThreadThatLostItsCpuIsNoticedAndPutBack) {
+  const auto cpus = allowed_cpus();
+  ASSERT_TRUE(cpus);
+  const int last = cpus->back();
+  std::promise<void> end;
+  std::thread thread([last, &end] {
+    EXPECT_TRUE(pin_this_thread(last, "pinned"));
+    end.get_future().wait();
+  });
+  const auto give_up = std::chrono::steady_clock::now() + 30s;
+  while (!is_pinned(thread, last) &&
+         std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(is_pinned(thread, last));
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  for (unsigned cpu = 0; cpu < 64; ++cpu) CPU_SET(cpu, &all);
+  ::pthread_setaffinity_np(thread.native_handle(), sizeof all, &all);
+  EXPECT_EQ(is_pinned(thread, last), cpus->size() == 1);
+  EXPECT_TRUE(pin(thread, last));
+  EXPECT_TRUE(is_pinned(thread, last));
+  const auto nowhere = pin(thread, 1023);
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().code, EINVAL);
+  end.set_value();
+  thread.join();
 }
 
 TEST(CpuTest, ACpuThatIsNotThereIsAnError) {

@@ -95,6 +95,7 @@ Json of(const Granted& granted) {
                       {"interface", queue.interface},
                       {"queue", queue.queue},
                       {"cpu", core.cpu},
+                      {"displaced", core.displaced},
                       {"mode", granted.mode(queue)},
                       {"multi_buffer", queue.multi_buffer},
                       {"timestamps", timestamps(queue)},
@@ -191,10 +192,12 @@ std::string status_text(const std::string& text) {
       fmt::format("owner: process {}\n", json["pid"].get<int>());
   for (const Json& queue : json["granted"]["queues"]) {
     lines += fmt::format(
-        "{} queue {}: cpu {}, {}, wait {}, timestamps {}{}\n",
+        "{} queue {}: cpu {}{}, {}, wait {}, timestamps {}{}\n",
         queue["interface"].get<std::string>(), queue["queue"].get<int>(),
-        queue["cpu"].get<int>(), queue["mode"].get<std::string>(),
-        queue["wait"].get<std::string>(), queue.value("timestamps", "off"),
+        queue["cpu"].get<int>(),
+        queue.value("displaced", false) ? " (lost: runs elsewhere)" : "",
+        queue["mode"].get<std::string>(), queue["wait"].get<std::string>(),
+        queue.value("timestamps", "off"),
         busy_poll(queue.value("busy_poll", 0U), queue.value("napi_id", 0U)));
   }
   for (const Json& queue : json["queues"]) {
