@@ -69,10 +69,6 @@ void Engine::lose(std::size_t index) {
   // One that was moved would take the program along. What is pinned stays.
   if (!port.program->pinned()) port.program->detach();
   ask(index, Event::Kind::gone);
-  if (port.program->identity().timed == 0) return;
-  failure_ = Error{ENODEV, "interface", port.device.name,
-                   "It went, and with it the program, which was bound to it "
-                   "for the hardware's timestamps."};
 }
 
 void Engine::advance(std::size_t index) {
@@ -151,6 +147,10 @@ Result<void> Engine::reattach(PortState& port) {
   port.refused.clear();
   if (auto attached = climb_attach(port); !attached) return attached;
   return pinned ? port.program->pin() : Result<void>{};
+  if (port.program->identity().timed != 0) {
+    auto bound = port.program->bind_to(port.device.index);
+    if (!bound) return bound;
+  }
 }
 
 Result<void> Engine::open_sockets(std::size_t index) {

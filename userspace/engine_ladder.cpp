@@ -192,7 +192,9 @@ Result<void> Engine::climb_attach(PortState& port) {
   } else if (options_.mode != Mode::generic) {
     rungs.push_back(AttachMode::native);
   }
-  if (options_.mode == Mode::automatic || options_.mode == Mode::generic) {
+  const bool bound = port.program->identity().timed != 0;
+  if (!bound &&
+      (options_.mode == Mode::automatic || options_.mode == Mode::generic)) {
     rungs.push_back(AttachMode::generic);
   }
   Result<void> attached = Error{EOPNOTSUPP, "attach", port.device.name,

@@ -110,11 +110,7 @@ bool remove_orphans(int ifindex) {
 // and not say so; as one for CPU maps it can't be attached alone.
 Result<void> Program::State::join(ObjectFile file, int to, AttachMode mode,
                                   const std::string& arguments) {
-  for (std::size_t i = 0; i < kMaps; ++i) {
-    const int done =
-        bpf_map__reuse_fd(file.map(static_cast<Map>(i)), maps[i].get());
-    if (done != 0) return bpf_failed(done, "bpf_map__reuse_fd", kMapNames[i]);
-  }
+  if (auto reused = reuse_maps(file); !reused) return reused;
   bpf_program__set_flags(file.program(), frags ? BPF_F_XDP_HAS_FRAGS : 0);
   bpf_program__set_expected_attach_type(file.program(), BPF_XDP_CPUMAP);
   const Component ours(xdp_program__from_bpf_obj(file.get(), "xdp"));

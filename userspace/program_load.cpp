@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading: from the object file in this library to descriptors of the kernel's.
+#include <cassert>
 #include <cerrno>
 #include <string>
 
@@ -51,19 +52,21 @@ Result<void> set_bypass_size(bpf_map* bypassed, std::uint32_t flows) {
   return bpf_failed(done, "bpf_map__set_max_entries", std::to_string(lines));
 }
 
-Result<void> set_up(ObjectFile& file, const ProgramOptions& options) {
-  const bool timed = options.bound_to != 0;
-  sluice_identity own = own_identity(options.owner_pid);
-  own.frags = options.frags ? 1 : 0;
-  own.timed = timed ? 1 : 0;
-  if (auto set = file.set_identity(own); !set) return set;
-  __u32 flags = options.frags ? BPF_F_XDP_HAS_FRAGS : 0;
-  if (timed) {
+void set_flags(ObjectFile& file, bool frags, int bound_to) {
+  __u32 flags = frags ? BPF_F_XDP_HAS_FRAGS : 0;
+  if (bound_to != 0) {
     flags |= BPF_F_XDP_DEV_BOUND_ONLY;
-    bpf_program__set_ifindex(file.program(),
-                             static_cast<__u32>(options.bound_to));
+    bpf_program__set_ifindex(file.program(), static_cast<__u32>(bound_to));
   }
   bpf_program__set_flags(file.program(), flags);
+}
+
+Result<void> set_up(ObjectFile& file, const ProgramOptions& options) {
+  sluice_identity own = own_identity(options.owner_pid);
+  own.frags = options.frags ? 1 : 0;
+  own.timed = options.bound_to != 0 ? 1 : 0;
+  if (auto set = file.set_identity(own); !set) return set;
+  set_flags(file, options.frags, options.bound_to);
   return set_bypass_size(file.map(Program::State::bypassed),
                          options.bypass_flows);
 }
@@ -91,12 +94,38 @@ Result<void> Program::State::load(const ProgramOptions& options) {
     maps[i] = std::move(*map);
   }
   if (!dispatcher) {
-    auto copy = kept(bpf_program__fd(file->program()));
-    if (!copy) return copy.error();
-    program = std::move(*copy);
+    if (auto taken = take_program(*file); !taken) return taken;
   }
   if (auto looked = look(); !looked) return looked;
   return look_at_bypass(options.bypass_flows);
+}
+
+Result<void> Program::State::take_program(const ObjectFile& file) {
+  auto copy = kept(bpf_program__fd(file.program()));
+  if (!copy) return copy.error();
+  program = std::move(*copy);
+  return {};
+}
+
+Result<void> Program::State::reuse_maps(const ObjectFile& file) const {
+  for (std::size_t i = 0; i < kMaps; ++i) {
+    const int done =
+        bpf_map__reuse_fd(file.map(static_cast<Map>(i)), maps[i].get());
+    if (done != 0) return bpf_failed(done, "bpf_map__reuse_fd", kMapNames[i]);
+  }
+  return {};
+}
+
+Result<void> Program::bind_to(int ifindex) {
+  assert(state_->ifindex == 0);
+  const Captured captured;
+  auto file = ObjectFile::open(ObjectFile::Kind::timed);
+  if (!file) return file.error();
+  if (auto reused = state_->reuse_maps(*file); !reused) return reused;
+  set_flags(*file, identity().frags != 0, ifindex);
+  if (auto loaded = file->load(); !loaded) return loaded;
+  if (auto taken = state_->take_program(*file); !taken) return taken;
+  return state_->look_at_program();
 }
 
 }  // namespace sluice

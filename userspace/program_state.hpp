@@ -52,6 +52,10 @@ struct Program::State {
 
   /// Loads `program` and `maps`; no list yet.
   Result<void> load(const ProgramOptions& options);
+  /// The loaded program is `program`.
+  Result<void> take_program(const ObjectFile& file);
+  /// What is loaded next from there has these maps, and all that they hold.
+  [[nodiscard]] Result<void> reuse_maps(const ObjectFile& file) const;
   Result<void> attach_alone(int to, AttachMode mode,
                             const std::string& arguments);
   /// One attempt of dispatch(). REQUIRES: a Captured.

@@ -172,6 +172,11 @@ class Program {
   /// REQUIRES: not attached. System calls: bpf, netlink.
   /// Source: bpf_link_create, man bpf(2); protocol.org of libxdp.
   Result<void> attach(int ifindex, AttachMode mode);
+  /// Has a program that was loaded for one device (ProgramOptions::bound_to)
+  /// loaded for another, since it went with its own: with the same rules,
+  /// sockets and counters. Errors: as load(); the one before is kept.
+  /// REQUIRES: not attached. System calls: bpf.
+  Result<void> bind_to(int ifindex);
   /// Makes program, link and maps outlive this process, in a folder below
   /// kBpffs that is named after network namespace and interface. This process
   /// has them alone, as after open_pinned(). REQUIRES: attached, not pinned.
