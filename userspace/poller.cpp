@@ -34,6 +34,7 @@ Loop::Loop(Core& core, Kernel& kernel, const PollerOptions& options)
 
 void Loop::begin() noexcept {
   const Time now = kernel_.now();
+  stood_still_ = now - core_.now() >= kStalled;
   const auto passed = static_cast<std::uint64_t>((now - core_.now()).count());
   core_.loop().elapsed_ns += passed;
   if (worked_) {
@@ -150,6 +151,9 @@ void Loop::watch_progress(Port& port, Pending& pending) noexcept {
     pending.completed = completed;
     pending.progress = core_.now();
     pending.stalled = false;
+  } else if (stood_still_) {
+    // A process that was stopped, a machine that was paused: not TX's fault.
+    pending.progress = core_.now();
   } else if (!pending.stalled && core_.now() - pending.progress >= kStalled) {
     pending.stalled = true;
     ++port.counters().tx_stalls;

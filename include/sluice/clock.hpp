@@ -26,7 +26,8 @@ struct Time {
   [[nodiscard]] static constexpr Time never() noexcept { return {~0ULL}; }
 };
 
-/// CLOCK_MONOTONIC, through the vDSO (about 20 ns).
+/// CLOCK_MONOTONIC, through the vDSO (about 20 ns). In a time namespace it is
+/// the machine's all the same, which BPF programs read.
 [[nodiscard]] Time monotonic_now() noexcept;
 
 }  // namespace sluice

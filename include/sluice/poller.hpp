@@ -101,6 +101,7 @@ class Loop {
   }
 
   std::vector<Pending> pending_;  // One per port.
+  bool stood_still_ = false;      // Longer than any sleep, before this turn.
   Time last_arrival_{};
   Duration gap_ = std::chrono::milliseconds(1);  // Between packets, smoothed.
 };

@@ -202,6 +202,20 @@ TEST_F(KickTest, ARingThatKeepsMovingIsNoStall) {
   EXPECT_EQ(rig_.counters().tx_stalls.value(), 0U);
 }
 
+TEST_F(KickTest, AClockThatJumpsIsNoStall) {
+  rig_.side().completes = false;
+  arrive(3);
+  rig_.turn();
+  rig_.later(60s);
+  rig_.turns(2);
+  EXPECT_EQ(rig_.counters().tx_stalls.value(), 0U);
+  for (int i = 0; i < 11; ++i) {
+    rig_.later(100ms);
+    rig_.turn();
+  }
+  EXPECT_EQ(rig_.counters().tx_stalls.value(), 1U) << "one that does is told";
+}
+
 TEST_F(KickTest, AFillRingThatAsksForItIsWoken) {
   rig_.turn();
   EXPECT_EQ(rig_.side().wakes, 0U);

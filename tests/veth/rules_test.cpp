@@ -31,6 +31,27 @@ TEST_F(RulesTest, EachRuleShowsWhatItCounted) {
   refused({"show"}, 1, {"No sluice"});
 }
 
+// BPF programs read the machine's clock, whatever a container's is.
+TEST_F(RulesTest, ATimeNamespaceChangesNoTime) {
+  Words words = {
+      "unshare", "--time", "--monotonic",    "864000", SLUICE_PROGRAM,
+      "run",     "-i",     mine().interface, "--json", "--interval",
+      "0"};
+  words.insert(words.end(), kUdp7.begin(), kUdp7.end());
+  Running run(spawn(Side::a, words));
+  ASSERT_TRUE(run.up());
+  const Time before = monotonic_now();
+  expect_answered(mine().ipv4, 7, 100);
+  Process status = sluice({"status", "-i", mine().interface, "--json"});
+  ASSERT_EQ(status.wait(10s), 0) << status.err();
+  const auto time = line_of(status.out(), "status").at("time_ns");
+  EXPECT_GT(time, before.ns);
+  EXPECT_LT(time, monotonic_now().ns);
+  EXPECT_GT(shown().at("rules").at(0).at("last_hit_ns"),
+            before.ns - 1'000'000'000);
+  run.stop();
+}
+
 TEST_F(RulesTest, RulesComeAndGoWhilePacketsFlow) {
   Running run = this->run(kUdp7);
   ASSERT_TRUE(run.up());
