@@ -97,14 +97,16 @@ void Engine::advance(std::size_t index) {
       if (all_are(index, Rebind::Step::joined)) return rejoined(index);
       break;
   }
-  if (monotonic_now() - port.healing.since < options_.heal_timeout) return;
-  const double seconds =
-      static_cast<double>(options_.heal_timeout.count()) / 1e9;
-  std::string time = std::to_string(seconds);
-  time.resize(time.find('.') + 3);
+  // One that is there is not given up, whatever the time: the process may have
+  // been stopped all the while.
+  if (port.healing.stage != Stage::away ||
+      monotonic_now() - port.healing.since < options_.heal_timeout) {
+    return;
+  }
   failure_ = Error{
       ENODEV, "interface", port.device.name,
-      "It went, and did not come back within " + time + " s (--heal-timeout)" +
+      "It went, and did not come back within " +
+          seconds_text(options_.heal_timeout) + " (--heal-timeout)" +
           (port.healing.obstacle
                ? ". When last looked for: " + port.healing.obstacle->message()
                : ".")};
@@ -145,12 +147,12 @@ Result<void> Engine::reattach(PortState& port) {
   const bool pinned = port.program->pinned();
   port.program->detach();
   port.refused.clear();
-  if (auto attached = climb_attach(port); !attached) return attached;
-  return pinned ? port.program->pin() : Result<void>{};
   if (port.program->identity().timed != 0) {
     auto bound = port.program->bind_to(port.device.index);
     if (!bound) return bound;
   }
+  if (auto attached = climb_attach(port); !attached) return attached;
+  return pinned ? port.program->pin() : Result<void>{};
 }
 
 Result<void> Engine::open_sockets(std::size_t index) {

@@ -11,14 +11,6 @@
 namespace sluice {
 namespace {
 
-// "0.412 s".
-std::string seconds_since(Time since) {
-  const auto ms = (monotonic_now() - since).count() / 1'000'000;
-  std::string text = std::to_string(ms % 1000);
-  text.insert(0, 3 - text.size(), '0');
-  return std::to_string(ms / 1000) + "." + text + " s";
-}
-
 // "": there is no such interface. None: it could not be asked, as for want of a
 // descriptor, and what is not known is not gone.
 std::optional<std::string> name_of(int index) {
@@ -30,6 +22,13 @@ std::optional<std::string> name_of(int index) {
 }
 
 }  // namespace
+
+std::string seconds_text(Duration duration) {
+  const auto ms = duration.count() / 1'000'000;
+  std::string text = std::to_string(ms % 1000);
+  text.insert(0, 3 - text.size(), '0');
+  return std::to_string(ms / 1000) + "." + text + " s";
+}
 
 void Engine::read_links() {
   auto changes = links_.changes();
@@ -67,7 +66,7 @@ void Engine::link_moved(std::size_t index, bool running) {
   port.device.running = running;
   const auto kind = running ? Event::Kind::link_up : Event::Kind::link_down;
   for (const auto& core : cores_) {
-    (void)core->mailbox->post({kind, static_cast<std::uint8_t>(index)});
+    post(*core, {kind, static_cast<std::uint8_t>(index)});
   }
   news_.push_back(port.device.name + (running ? ": link up" : ": link down"));
   Outage& outage = port.outage;
@@ -92,15 +91,7 @@ void Engine::look_at(std::size_t index) {
   link_moved(index, device->running);
   const Netdev was = std::exchange(port.device, std::move(*device));
   const Netdev& is = port.device;
-  if (was.mtu != is.mtu) {
-    const bool fits =
-        port.multi_buffer || is.mtu <= Packet::mtu_of(options_.frame_size);
-    news_.push_back(name + ": the MTU is " + std::to_string(is.mtu) +
-                    ", it was " + std::to_string(was.mtu) +
-                    (fits ? ""
-                          : "; packets that no longer fit into a frame are "
-                            "dropped: start anew to take them"));
-  }
+  if (was.mtu != is.mtu || was.mac != is.mac) readdressed(index, was);
   if (was.rx_queues != is.rx_queues) queues_changed(was, is);
   look_for_napis(index);
 }
@@ -119,6 +110,44 @@ void Engine::look_for_napis(std::size_t index) {
                     ": busy polled from now on, by NAPI " +
                     std::to_string(grant.napi_id));
   }
+}
+
+// It has another MTU or another MAC address.
+void Engine::readdressed(std::size_t index, const Netdev& was) {
+  const PortState& port = *ports_[index];
+  const Netdev& is = port.device;
+  const MacAddress mac{is.mac};
+  for (const auto& core : cores_) {
+    post(*core, {Event::Kind::changed, static_cast<std::uint8_t>(index),
+                 nullptr, mac, is.mtu});
+  }
+  if (was.mac != is.mac) {
+    news_.push_back(is.name + ": the MAC address is " + mac.text() +
+                    ", it was " + MacAddress{was.mac}.text());
+  }
+  if (was.mtu == is.mtu) return;
+  std::string what_else;
+  if (is_cut(index)) {
+    what_else = "; a packet that no longer fits into a frame comes in pieces";
+  } else if (!port.multi_buffer &&
+             is.mtu > Packet::mtu_of(options_.frame_size)) {
+    what_else = "; packets that no longer fit into a frame are dropped";
+  }
+  if (!what_else.empty()) what_else += ": start anew to take them whole";
+  news_.push_back(is.name + ": the MTU is " + std::to_string(is.mtu) +
+                  ", it was " + std::to_string(was.mtu) + what_else);
+}
+
+// Its driver puts a larger packet into several frames, each taken for one.
+bool Engine::is_cut(std::size_t index) const {
+  for (std::size_t i = 0; i < cores_.size(); ++i) {
+    const QueueGrant& grant = queue_grants_[i * ports_.size() + index];
+    if (grant.mode == Mode::zero_copy &&
+        too_small_for_zero_copy(ports_[index]->device, options_.frame_size)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void Engine::renamed(PortState& port, const std::string& name) {
@@ -164,8 +193,8 @@ void Engine::look_for_traffic(std::size_t index) {
   PortState& port = *ports_[index];
   if (!port.outage.over || received(index) == port.outage.packets) return;
   news_.push_back(port.device.name + ": packets come again, " +
-                  seconds_since(port.outage.since) + " after " +
-                  port.outage.what);
+                  seconds_text(monotonic_now() - port.outage.since) +
+                  " after " + port.outage.what);
   port.outage = {};
 }
 

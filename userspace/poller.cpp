@@ -227,6 +227,9 @@ bool Loop::take_event(Event& event) noexcept {
     case Event::Kind::link_up:
       pending_[event.port].retry = Time{};
       return true;
+    case Event::Kind::changed:
+      core_.readdress(event.port, event.mac, event.mtu);
+      return true;
     case Event::Kind::gone:
       pending_[event.port].leaving = rebind;
       return true;

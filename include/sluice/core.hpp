@@ -226,7 +226,7 @@ class Core {
   [[nodiscard]] LoopCounters& loop() noexcept { return loop_; }
   [[nodiscard]] const LoopCounters& loop() const noexcept { return loop_; }
   void set_now(Time now) noexcept { now_ = now; }
-  /// Behind the port is another interface, of the same name.
+  /// What is behind the port has changed, or is another one of that name.
   void readdress(std::uint8_t port, const MacAddress& mac, std::uint32_t mtu) {
     facts_[port].mac = mac;
     facts_[port].mtu = mtu;

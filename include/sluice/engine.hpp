@@ -289,16 +289,18 @@ class Engine {
   void link_moved(std::size_t port, bool running);
   void look_at(std::size_t port);
   void look_for_napis(std::size_t port);
+  void readdressed(std::size_t port, const Netdev& was);
+  [[nodiscard]] bool is_cut(std::size_t port) const;
   void renamed(PortState& port, const std::string& name);
   void queues_changed(const Netdev& was, const Netdev& is);
   [[nodiscard]] std::uint64_t received(std::size_t port) const;
   void look_for_traffic(std::size_t port);
 
-  // engine_heal.cpp: what is done about it.
-  Time heal();
   // engine_cpus.cpp
   void look_at_cpus();
 
+  // engine_heal.cpp: what is done about it.
+  Time heal();
   void lose(std::size_t port);
   void advance(std::size_t port);
   void close_sockets(std::size_t port);

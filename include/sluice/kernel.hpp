@@ -41,6 +41,7 @@ struct Event {
   enum class Kind : std::uint8_t {
     link_up,
     link_down,
+    changed,  ///< The interface has another MAC address or another MTU.
     rebound,  ///< The port's socket was made anew: packets come and go again.
     gone,     ///< The interface was deleted: what came still comes, no more.
     recover,  ///< The port's old socket is closed. Not given to handlers.
@@ -51,6 +52,8 @@ struct Event {
   Kind kind = Kind::stop;
   std::uint8_t port = 0;
   Rebind* rebind = nullptr;  ///< From `gone` to `rebound`. Not for handlers.
+  MacAddress mac{};          ///< Of `changed`; Outlet::mac() tells it, too.
+  std::uint32_t mtu = 0;     ///< The same; Outlet::mtu().
 };
 
 /// One per core. All calls come from the core's thread, and none of them more

@@ -339,6 +339,19 @@ TEST(PollerTest, EventsReachTheHandlerButTheLoopsOwnDoNot) {
   EXPECT_EQ(loop.pool.value(), 256 - 64);
 }
 
+TEST(PollerTest, AnOutletTellsTheMtuAndTheAddressOfNow) {
+  Rig<OnPacket> rig(drop_all);
+  const Outlet outlet = rig.core->port(std::size_t{0});
+  const MacAddress mac{{2, 0, 0, 0, 0, 9}};
+  ASSERT_NE(outlet.mac(), mac);
+  rig.kernel.events = {{Event::Kind::changed, 0, nullptr, mac, 1300}};
+  rig.turn();
+  EXPECT_EQ(outlet.mac(), mac);
+  EXPECT_EQ(outlet.mtu(), 1300U);
+  ASSERT_EQ(rig.handler.events.size(), 1U);
+  EXPECT_EQ(rig.handler.events[0].kind, Event::Kind::changed);
+}
+
 TEST(PollerDeathTest, SendingAPacketTwiceIsCaught) {
   Rig<OnPacket> rig([](Packet packet, Core& core) {
     core.reply(std::move(packet));

@@ -3,102 +3,62 @@
 // frame has an owner, and what happened is told.
 //
 // SLUICE_TEST_SEED replays the random events, SLUICE_HEAL_EVENTS says how many.
-#include <atomic>
 #include <cstdlib>
-#include <random>
+#include <filesystem>
+#include <sluice/cpu.hpp>
 
 #include "dice.hpp"
+#include "load.hpp"
 #include "veth_test.hpp"
 
 namespace sluice::testing {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-constexpr auto kPatience = 30s;  // A loaded machine's; traffic takes far less.
-
-// Some may be of the round before: those that are counted just now.
-constexpr std::uint64_t kEnough = 100;
-
-/// Datagrams to port 7 from side b, and their answers, on a thread of its own.
-/// The interface may come and go.
-class Load {
- public:
-  Load(const VethLab& lab, VethEnd from, const VethEnd& to)
-      : lab_(lab),
-        from_(std::move(from)),
-        to_(to.ipv4),
-        thread_([this](const std::stop_token& stop) { run(stop); }) {}
-
-  /// Packets go there and back: waits for answers to what is sent from now on.
-  /// False: in vain.
-  bool flows() {
-    answers_ = 0;
-    ++round_;
-    const auto deadline = Clock::now() + kPatience;
-    while (answers_ < kEnough) {
-      if (Clock::now() > deadline) return false;
-      std::this_thread::sleep_for(1ms);
-    }
-    return true;
-  }
-
- private:
-  // Of each round from a port of its own.
-  [[nodiscard]] Bytes datagram(std::uint16_t port) const {
-    return Frame()
-        .eth(kMacB, kMacA)
-        .ipv4(from_.ipv4, to_)
-        .udp(port, 7)
-        .payload(std::string(32, 'x'));
-  }
-  void run(const std::stop_token& stop) {
-    std::optional<Wire> wire;
-    while (!stop.stop_requested()) {
-      const auto port = static_cast<std::uint16_t>(1000 + round_);
-      const Bytes packet = datagram(port);
-      if (!wire) {
-        auto opened =
-            lab_.in(Side::b, [&] { return Wire::open(from_.interface); });
-        if (opened) wire.emplace(std::move(*opened));
-      }
-      for (int i = 0; wire && i < 16; ++i) {
-        if (!wire->send(packet)) wire.reset();
-      }
-      std::this_thread::sleep_for(1ms);
-      const auto is_answer = [port](std::span<const std::byte> bytes) {
-        return bytes.size() > 38 && bytes[23] == std::byte{17} &&
-               bytes[34] == std::byte{0} && bytes[35] == std::byte{7} &&
-               bytes[36] == std::byte(port >> 8) &&
-               bytes[37] == std::byte(port & 0xff);
-      };
-      while (wire && wire->receive(0ms, is_answer)) ++answers_;
-    }
-  }
-
-  const VethLab& lab_;
-  VethEnd from_;
-  std::string to_;
-  std::atomic<std::uint64_t> round_ = 0;
-  std::atomic<std::uint64_t> answers_ = 0;  // Of this round.
-  std::jthread thread_;
-};
 
 class HealTest : public VethTest {
  protected:
   void SetUp() override {
     VethTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    resident_ = spawn(Side::b, {"sleep", "infinity"});
+    resident_ = sleeper(Side::b);
     name_ = mine().interface;
   }
 
+  static std::string network_of(const std::string& process) {
+    return std::filesystem::read_symlink("/proc/" + process + "/ns/net");
+  }
+  static std::string network_of(const Process& process) {
+    return network_of(std::to_string(process.pid()));
+  }
+  std::string network_at(Side side) {
+    return lab().in(side, [] { return network_of("thread-self"); });
+  }
+  template <class Condition>
+  static void wait_until(const Condition& condition) {
+    const auto begin = Load::Clock::now();
+    while (!condition()) {
+      ASSERT_LT(Load::Clock::now() - begin, Load::kPatience);
+      std::this_thread::sleep_for(1ms);
+    }
+  }
+  /// A process whose pid names the network namespace: from the moment on at
+  /// which it is there.
+  Process sleeper(Side side) {
+    Process process = spawn(side, {"sleep", "infinity"});
+    wait_until([&] { return network_of(process) == network_at(side); });
+    return process;
+  }
   Running& start(Words more = {"--heal-timeout", "120"}) {
     Words flags = {"--handler",          "reflect", "--steer",
                    "udp and dst port 7", "--batch", "16"};
     flags.insert(flags.end(), more.begin(), more.end());
     run_.emplace(this->run(flags));
     EXPECT_TRUE(run_->up());
-    load_.emplace(lab(), peer(), mine());
+    load_.emplace(
+        [this] {
+          return lab().in(Side::b,
+                          [this] { return Wire::open(peer().interface); });
+        },
+        kMacB, kMacA);
     EXPECT_TRUE(load_->flows()) << run_->process().err();
     return *run_;
   }
@@ -131,24 +91,24 @@ class HealTest : public VethTest {
     name_ = to;
   }
   void expect_told(const std::string& text) {
-    EXPECT_TRUE(run_->process().wait_for(text, kPatience))
+    EXPECT_TRUE(run_->process().wait_for(text, Load::kPatience))
         << "\"" << text << "\" is not in: " << run_->process().out();
   }
   void expect_flow() {
-    const auto begin = Clock::now();
     ASSERT_TRUE(load_->flows())
         << run_->process().out() << run_->process().err();
-    longest_ = std::max(longest_, Clock::now() - begin);
+  }
+  Json status_now() {
+    Process status = sluice({"status", "-i", name_, "--json"});
+    EXPECT_EQ(status.wait(10s), 0) << status.err();
+    return line_of(status.out(), "status");
   }
   /// The end of each test: what was counted, and that nothing is left.
   Json finish() {
     Json ended = run_->stop();
+    std::printf("packets came again after at most %lld ms\n",
+                static_cast<long long>(load_->longest().count()));
     load_.reset();
-    std::printf(
-        "packets came again after at most %lld ms\n",
-        static_cast<long long>(
-            std::chrono::duration_cast<std::chrono::milliseconds>(longest_)
-                .count()));
     EXPECT_TRUE(lab().in(Side::a, [] { return Control::owned(); }).empty());
     return ended;
   }
@@ -157,7 +117,6 @@ class HealTest : public VethTest {
   std::string name_;  // Of our interface, now.
   std::optional<Running> run_;
   std::optional<Load> load_;
-  Clock::duration longest_{};
 };
 
 TEST_F(HealTest, LinkDownAndUp) {
@@ -178,6 +137,45 @@ TEST_F(HealTest, MtuChange) {
   expect_told(name_ + ": the MTU is 1300, it was 1500");
   expect_flow();
   finish();
+}
+
+// Looks at its port when it is told to.
+struct Looks {
+  explicit Looks(Core& core)
+      : out(core.port(std::size_t{0})),
+        mtu(core.gauge("mtu")),
+        last_of_mac(core.gauge("last of mac")) {}
+  void operator()(Packet, Core&) noexcept {}
+  void event(const Event& event) {
+    if (event.kind != Event::Kind::changed) return;
+    mtu.set(out.mtu());
+    last_of_mac.set(out.mac().bytes[5]);
+  }
+  Outlet out;
+  Gauge& mtu;
+  Gauge& last_of_mac;
+};
+
+TEST_F(HealTest, AnotherMtuAndAnotherAddressAreTold) {
+  ASSERT_TRUE(lab().wait_for_link(Side::a, true));
+  EngineOptions options;
+  options.ports = {{"only", name_}};
+  options.queues = {0};
+  options.rules = *Rules::parse("steer udp");
+  EngineRun run(lab(), std::move(options));
+  ASSERT_TRUE(run.start<Looks>());
+  const std::string set = "link set dev " + name_;
+  ASSERT_TRUE(lab().ip(Side::a, set + " mtu 1300"));
+  EXPECT_TRUE(run.until(10s, [&] { return run.counter("mtu") == 1300; }));
+  EXPECT_NE(run.counter("last of mac"), 0x77);
+  ASSERT_TRUE(lab().ip(Side::a, set + " address 02:00:00:00:00:77"));
+  EXPECT_TRUE(
+      run.until(10s, [&] { return run.counter("last of mac") == 0x77; }));
+  EXPECT_EQ(run->take_news(),
+            (Words{name_ + ": the MTU is 1300, it was 1500",
+                   name_ + ": the MAC address is 02:00:00:00:00:77, it was " +
+                       mine().mac.text()}));
+  run.stop();
 }
 
 // The kernel itself refuses to take a queue from its socket.
@@ -210,8 +208,7 @@ TEST_F(HealTest, Rename) {
   rename(name_ + "x");
   expect_told(was + ": the interface is called " + name_ + " now");
   expect_flow();
-  Process status = sluice({"status", "-i", name_, "--json"});
-  EXPECT_EQ(status.wait(10s), 0) << status.err();
+  EXPECT_FALSE(status_now().is_null());
   EXPECT_EQ(sluice({"status", "-i", was, "--json"}).wait(10s), 1);
   finish();
 }
@@ -221,18 +218,16 @@ TEST_F(HealTest, DeletedAndMadeAgain) {
   for (int i = 0; i < 3; ++i) {
     const std::size_t from = run_->process().out().size();
     ip(Side::a, "link delete dev " + name_);
-    EXPECT_TRUE(
-        run_->process().wait_for(": the interface is gone", kPatience, from));
+    EXPECT_TRUE(run_->process().wait_for(": the interface is gone",
+                                         Load::kPatience, from));
     make_pair_again();
     expect_flow();
   }
   expect_told(name_ + ": the interface is back, and bound");
   expect_told("after the interface went");
   // What was counted before, is counted.
-  Process status = sluice({"status", "-i", name_, "--json"});
-  ASSERT_EQ(status.wait(10s), 0) << status.err();
-  const auto before = sum(line_of(status.out(), "status"), "rx_packets");
-  EXPECT_GE(before, 4 * kEnough);
+  const auto before = sum(status_now(), "rx_packets");
+  EXPECT_GE(before, 4 * Load::kEnough);
   EXPECT_GE(sum(finish(), "rx_packets"), before);
 }
 
@@ -250,9 +245,58 @@ TEST_F(HealTest, MovedAwayAndBack) {
   ip(Side::a,
      "link set dev " + name_ + " netns " + std::to_string(resident_.pid()));
   expect_told(": the interface is gone");
-  Process home = spawn(Side::a, {"sleep", "infinity"});
+  const Process home = sleeper(Side::a);
   ip(Side::b, "link set dev " + name_ + " netns " + std::to_string(home.pid()));
   ip(Side::a, "link set dev " + name_ + " up");
+  expect_flow();
+  finish();
+}
+
+// They are of a program that goes with its device: it is loaded anew.
+TEST_F(HealTest, TimestampsOfTheHardwareComeAgain) {
+  for (const bool adopted : {false, true}) {
+    if (adopted) {
+      Process attach = sluice({"attach", name_, "--timestamps"});
+      ASSERT_EQ(attach.wait(10s), 0) << attach.err();
+    }
+    start({"--timestamps", "--heal-timeout", "120"});
+    const Json clock = run_->started().at("queues").at(0).at("timestamps");
+    ip(Side::a, "link delete dev " + name_);
+    make_pair_again();
+    expect_flow();
+    const Json status = status_now();
+    EXPECT_EQ(status.at("granted").at("queues").at(0).at("timestamps"), clock);
+    const auto& counted = status.at("ports").at(0).at("rules").at(0);
+    EXPECT_GE(counted.at("packets"), 2 * Load::kEnough);
+    finish();
+    EXPECT_EQ(has_program(), adopted) << "one that was pinned stays";
+  }
+  EXPECT_EQ(sluice({"detach", name_}).wait(10s), 0);
+}
+
+// What was away while nobody could look was not away for too long.
+TEST_F(HealTest, AStoppedProcessHealsWhenItGoesOn) {
+  start({"--heal-timeout", "5"});
+  ip(Side::a, "link delete dev " + name_);
+  expect_told(": the interface is gone");
+  run_->process().signal(SIGSTOP);
+  std::this_thread::sleep_for(5500ms);
+  make_pair_again();
+  run_->process().signal(SIGCONT);
+  expect_flow();
+  EXPECT_EQ(sum(finish(), "tx_stalls"), 0u);
+}
+
+// As after a CPU that went offline and came back.
+TEST_F(HealTest, AThreadThatLostItsCpuIsPutBackAndThatIsTold) {
+  const auto allowed = allowed_cpus();
+  ASSERT_TRUE(allowed);
+  if (allowed->size() < 2) return;  // There is nowhere else to be.
+  start();
+  Process everywhere = spawn(Side::b, {"taskset", "-acp", "0-63",
+                                       std::to_string(run_->process().pid())});
+  EXPECT_EQ(everywhere.wait(10s), 0) << everywhere.err();
+  expect_told("core 0 had lost cpu ");
   expect_flow();
   finish();
 }
@@ -260,21 +304,16 @@ TEST_F(HealTest, MovedAwayAndBack) {
 TEST_F(HealTest, RemovedNamespaceOfThePeerEndsTheRunInWords) {
   start({"--heal-timeout", "0.3"});
   Process other = spawn(Side::b, {"unshare", "--net", "sleep", "infinity"});
-  // Until it has a network namespace of its own, it is still in side b's.
-  const std::string move = "link set dev " + peer().interface + " netns " +
-                           std::to_string(other.pid());
-  const auto deadline = Clock::now() + kPatience;
-  const auto is_here = [&] {
-    return lab().in(Side::b, [&] {
-      return static_cast<bool>(Netdev::read(peer().interface));
-    });
-  };
-  while (is_here() && Clock::now() < deadline) (void)lab().ip(Side::b, move);
-  ASSERT_FALSE(is_here());
+  const Words before = {network_of("self"), network_at(Side::b)};
+  wait_until([&] {
+    return std::ranges::find(before, network_of(other)) == before.end();
+  });
+  ip(Side::b, "link set dev " + peer().interface + " netns " +
+                  std::to_string(other.pid()));
   other.signal(SIGKILL);
-  EXPECT_EQ(run_->process().wait(kPatience), 1);
+  EXPECT_EQ(run_->process().wait(Load::kPatience), 1);
   EXPECT_NE(run_->process().err().find(name_), std::string::npos);
-  EXPECT_NE(run_->process().err().find("did not come back within 0.30 s"),
+  EXPECT_NE(run_->process().err().find("did not come back within 0.300 s"),
             std::string::npos)
       << run_->process().err();
   expect_balanced(line_of(run_->process().out(), "ended"));
@@ -287,7 +326,7 @@ TEST_F(HealTest, WhatIsInTheWayIsTold) {
   ip(Side::a, "link add name " + name_ + " type veth peer name " + name_ + "y");
   ip(Side::a, "link set dev " + name_ + " up");
   expect_told("there again, but not usable yet");
-  EXPECT_EQ(run_->process().wait(kPatience), 1);
+  EXPECT_EQ(run_->process().wait(Load::kPatience), 1);
   EXPECT_NE(run_->process().err().find("The interface has no such queue"),
             std::string::npos)
       << run_->process().err();
