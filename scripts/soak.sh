@@ -5,8 +5,8 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: scripts/soak.sh [--rules | --heal] [--duration SECONDS] [--preset PRESET]
-                       [--seed SEED]
+usage: scripts/soak.sh [--rules | --heal [--nic NIC]] [--duration SECONDS]
+                       [--preset PRESET] [--seed SEED]
 
 Builds the tests and runs loop, simulated kernel and random handlers, a million
 packets at a time, with fresh seeds, each printed before it is used. Ends at the
@@ -17,6 +17,8 @@ first failure with exit 1 and the command that replays it, else after --duration
                       the reference and, as root, the XDP program
   --heal              two hundred interfaces set down, renamed, deleted and made
                       again under a run on a veth pair; root
+  --nic NIC           forty on this NIC of scripts/vm.sh, in a machine; no root,
+                      but for virtio-mq
   --duration SECONDS  no new run is begun after that
   --preset PRESET     release (default), debug, asan or tsan: the last three run
                       ten thousand packets at a time and check every frame
@@ -33,12 +35,13 @@ duration=
 preset=release
 seed=
 what=simulation
+nic=
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --rules) what=rules; shift ;;
     --heal) what=heal; shift ;;
-    --duration | --preset | --seed)
+    --duration | --preset | --seed | --nic)
       [ $# -ge 2 ] || fail "$1 needs a value"
       declare "${1#--}=$2"
       shift 2
@@ -53,6 +56,7 @@ case $preset in
   debug | asan | tsan) packets=10000 ;;
   *) fail "there is no preset '$preset'" ;;
 esac
+[ -z "$nic" ] || [ "$what" = heal ] || fail "--nic goes with --heal"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 targets=(sim_tests)
@@ -61,6 +65,7 @@ if [ "$what" = rules ]; then
   [ "$(id -u)" -ne 0 ] || targets+=(bpf_tests)
 fi
 [ "$what" != heal ] || targets=(veth_tests)
+[ -z "$nic" ] || targets=(vm_tests)
 cmake --preset "$preset" >/dev/null
 cmake --build "build/$preset" --target "${targets[@]}"
 
@@ -71,6 +76,13 @@ once() {
   local filter=PropertyTest.EveryFrameHasOneOwnerAndEveryPacketOneFate
   [ "$what" != heal ] || filter=HealTest.RandomEventsUnderLoad
   [ "$what" != rules ] || filter='*MeaningTest.*:ListTest.Decides*:*Tables*'
+  if [ -n "$nic" ]; then
+    output=$(scripts/vm.sh --nic "$nic" --timeout 3600 \
+      --add "build/$preset/sluice" --add ethtool --add "build/$preset/$1" \
+      env SLUICE_TEST_SEED="$seed" SLUICE_HEAL_EVENTS=40 "build/$preset/$1" \
+      --gtest_brief=1 --gtest_filter=HealVmTest.RandomEventsUnderLoad 2>&1)
+    return
+  fi
   output=$(SLUICE_SIM_SEED=$seed SLUICE_SIM_PACKETS=$packets \
     SLUICE_TEST_SEED=$seed SLUICE_REQUIRE_VETH=1 "build/$preset/$1" \
     --gtest_brief=1 --gtest_filter="$filter" 2>&1)
