@@ -142,8 +142,9 @@ on_oldest() {
 # every_vm: one machine at a time. 77 of any: none is to be had.
 every_vm() {
   local zero='ZeroCopyTest.*' busy='BusyPollTest.*-*FirstPacket*'
-  in_vm "igb on Linux 6.18" "$zero" --pairs 2 &&
-    in_vm "virtio-net on Linux 6.18" "$zero" --pairs 2 --nic virtio &&
+  in_vm "igb on Linux 6.18" "$zero:HealVmTest.EachChangeIsHealed" --pairs 2 &&
+    in_vm "virtio-net on Linux 6.18" "$zero:HealVmTest.A*:HealVmTest.T*" \
+      --pairs 2 --nic virtio &&
     in_vm "igb, busy-polled" "$busy" &&
     in_vm "virtio-net, busy-polled" "$busy" --nic virtio &&
     in_vm "igb, busy-polled on Linux 6.1" 'BusyPollTest.ANapi*' --kernel 6.1 &&

@@ -28,6 +28,7 @@ class HealVmTest : public VmTest {
   void TearDown() override {
     load_.reset();
     if (name_ != eth(0)) rename(eth(0));
+    for (const int side : {0, 1}) mtu(eth(side), 1500);
   }
 
   void start(const Words& more = {}) {
@@ -127,6 +128,7 @@ class HealVmTest : public VmTest {
     const auto made = fs::directory_iterator(device / "net");
     const std::string is = made->path().filename();
     if (is != name) command({"ip", "link", "set", is, "name", name});
+    put("/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6", "1");
     link(name, true);
   }
   /// False: the driver refused it, which is said.
