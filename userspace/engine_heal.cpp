@@ -178,6 +178,7 @@ Result<void> Engine::open_sockets(std::size_t index) {
     Rebind& rebind = cores_[i]->rebinds[index];
     rebind.fd = cores_[i]->sockets[index]->fd();
     rebind.rings = cores_[i]->sockets[index]->rings();
+    rebind.tx_offload = grant.tx_offload;
     rebind.mac = MacAddress{port.device.mac};
     rebind.mtu = port.device.mtu;
   }

@@ -265,6 +265,7 @@ Result<Socket> Engine::open_socket(
   options.frames = frames;
   options.tx_budget = options_.masked.tx_budget ? 0 : budget;
   options.busy_poll = options_.busy_poll;
+  options.tx_metadata = options_.tx_offload && !options_.masked.tx_metadata;
 
   grant.port = port.options.name;
   grant.interface = port.device.name;
@@ -282,8 +283,9 @@ Result<Socket> Engine::open_socket(
   auto socket = climb(port, *core.umem, options, grant);
   if (!socket) return socket;
   grant.tx_budget = socket->tx_budget();
+  grant_offload(port, *socket, grant);
+  if (options_.busy_poll == 0) return socket;
   grant.busy_poll = options_.busy_poll;
-  if (grant.busy_poll == 0) return socket;
   grant.napi_id = socket->napi_id();
   if (grant.napi_id == 0) grant.refused.push_back({"busy polling", kNoNapi});
   return socket;

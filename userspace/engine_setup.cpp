@@ -258,6 +258,7 @@ Result<void> Engine::set_up_core(std::size_t index) {
 
   std::vector<PortFacts> facts;
   std::vector<BypassTable> bypass;
+  std::vector<TxOffload> offloads;
   std::uint32_t lent = 0;
   for (const auto& port : ports_) {
     if (const auto* table = port->program->bypass()) bypass.push_back(*table);
@@ -269,12 +270,14 @@ Result<void> Engine::set_up_core(std::size_t index) {
     core.sockets.emplace_back(std::move(*socket));
     core.closed.emplace_back();
     core.rebinds.emplace_back();
+    offloads.push_back(grant.tx_offload);
     queue_grants_.push_back(std::move(grant));
     facts.push_back({port->options.name, port->device.name,
                      MacAddress{port->device.mac}, port->device.mtu});
   }
   core.pool.emplace(core.umem->bytes(), options_.frame_size, lent);
   core.pool->expect_metadata();
+  if (options_.tx_offload) core.pool->reserve_front(sizeof(TxMetadata));
   std::uint64_t first_lent = 0;
   for (std::size_t i = 0; i < core.sockets.size(); ++i) {
     const Socket& socket = *core.sockets[i];
@@ -282,6 +285,7 @@ Result<void> Engine::set_up_core(std::size_t index) {
                             static_cast<std::uint16_t>(core.queue),
                             socket.rings(), *core.pool, options_.ring_size,
                             socket.lent(), first_lent);
+    if (options_.tx_offload) core.ports.back().offer(offloads[i]);
     first_lent += std::uint64_t{socket.lent()} * options_.frame_size;
   }
   core.core =

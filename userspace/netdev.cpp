@@ -176,6 +176,19 @@ bool has_hardware_time(int ifindex) {
   return offered && (*offered & netdev_family::kRxTimestamp) != 0;
 }
 
+TxOffload driver_tx_offload(int ifindex) {
+  const std::uint64_t offered =
+      netlink::told_of_device(ifindex, netdev_family::kDevXskFeatures)
+          .value_or(0);
+  TxOffload offload;
+  offload.checksum = (offered & netdev_family::kXskTxChecksum) != 0;
+  offload.launch_time = (offered & netdev_family::kXskTxLaunchTime) != 0;
+  if ((offered & netdev_family::kXskTxTimestamp) != 0) {
+    offload.timestamp = Timestamp::Clock::hardware;
+  }
+  return offload;
+}
+
 Result<InUse> in_use(const std::string& name) {
   const auto index = static_cast<int>(::if_nametoindex(name.c_str()));
   auto talk = netlink::Talk::open(NETLINK_ROUTE);

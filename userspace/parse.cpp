@@ -56,17 +56,33 @@ bool Layers::unfinished() const noexcept {
          checksum_state() == ChecksumState::unfinished;
 }
 
+void Layers::complete_network_checksum() const noexcept {
+  Ipv4* const ip = ipv4();
+  if (ip == nullptr) return;
+  ip->checksum = 0;
+  ip->checksum =
+      sum_of(std::span(data_ + network_, ip->header_size())).checksum();
+}
+
 void Layers::complete_checksums() const noexcept {
-  if (Ipv4* ip = ipv4()) {
-    ip->checksum = 0;
-    ip->checksum =
-        sum_of(std::span(data_ + network_, ip->header_size())).checksum();
-  }
+  complete_network_checksum();
   be16* field = transport_checksum();
   if (field == nullptr) return;
   *field = 0;
   const Sum sum = pseudo_sum().add(segment());
   *field = protocol_ == Protocol::udp ? sum.udp_checksum() : sum.checksum();
+}
+
+std::optional<TxChecksum> Layers::leave_checksum() const noexcept {
+  be16* const field = transport_checksum();
+  if (field == nullptr || end_ != size_) {
+    complete_checksums();
+    return std::nullopt;
+  }
+  complete_network_checksum();
+  *field = pseudo_sum().folded();
+  const auto at = reinterpret_cast<std::byte*>(field) - data_;
+  return TxChecksum{transport_, static_cast<std::uint16_t>(at - transport_)};
 }
 
 // The payload now ends at `end`. `cut_off`: the sum of the bytes that went.

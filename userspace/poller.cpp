@@ -186,11 +186,11 @@ void Loop::sleep() noexcept {
   for (Port& port : core_.ports()) {
     // RX is looked at once more: the kernel has been watching it all along.
     // What can't be received for want of frames must not keep us awake.
-    if (port.receivable(1) > 0) return;
+    if (port.receivable(1) > 0 || port.untold() > 0) return;
     const bool blocked = port.unreceived() > 0;
     if (!blocked) watched |= 1U << port.index();
-    if (port.transmitting() > 0 && (blocked || port.starving()) &&
-        !pending_[port.index()].stalled) {
+    const bool waits = blocked || port.starving() || port.awaited() > 0;
+    if (port.transmitting() > 0 && waits && !pending_[port.index()].stalled) {
       deadline = std::min(deadline, core_.now() + kCompletionNap);
     }
   }
@@ -210,6 +210,7 @@ void Loop::leave(Port& port, Pending& pending) noexcept {
 
 void Loop::rejoin(Port& port, const Rebind& rebind) noexcept {
   port.join(rebind.rings);
+  if (core_.pool().reserved() > 0) port.offer(rebind.tx_offload);
   core_.readdress(port.index(), rebind.mac, rebind.mtu);
   kernel_.set_socket(port.index(), rebind.fd);
   pending_[port.index()] = {};

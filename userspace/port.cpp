@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <sluice/checksum.hpp>
 #include <sluice/port.hpp>
 
 namespace sluice {
@@ -18,6 +22,25 @@ PortRings rings_of_nobody() noexcept {
           .completion = {&zero, &zero, &zero, {&addr, 1}}};
 }
 
+// By the CPU. A sum of zero is written as ones, as the kernel writes it: of UDP
+// it would mean none, for the others they are the same.
+void complete(const Packet& packet, const TxChecksum& checksum) noexcept {
+  Sum sum;
+  std::size_t from = checksum.start;
+  const auto segments = packet.segments();
+  for (const auto segment : segments) {
+    sum.add(segment.subspan(std::exchange(from, 0)));
+  }
+  const be16 value = sum.udp_checksum();
+  std::memcpy(&segments[0][std::size_t{checksum.start} + checksum.offset],
+              &value, sizeof value);
+}
+
+// What the device's time is written over, as one number.
+std::uint64_t word_of(const TxMetadata& metadata) noexcept {
+  return std::bit_cast<std::array<std::uint64_t, 3>>(metadata)[1];
+}
+
 }  // namespace
 
 Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
@@ -29,6 +52,7 @@ Port::Port(std::uint8_t index, std::uint16_t queue, const PortRings& rings,
       completion_(rings.completion),
       pool_(&pool),
       counters_(std::make_unique<PortCounters>()),
+      silent_(pool.map()),
       fill_target_(fill_target),
       // Few stores to a line that the kernel reads, yet never half empty.
       refill_batch_(std::clamp(fill_target / 4, 1U, 32U)),
@@ -91,6 +115,9 @@ void Port::recover() noexcept {
   const std::uint32_t received = std::min(found, receiving());
   counters_->rx_received += received;
   counters_->completed += found - received;
+  for (std::size_t i = 0; awaited() > 0; ++i) {
+    if (tx_state_->frames[i].set) end_wait(i, std::nullopt);
+  }
 }
 
 void Port::lend(std::vector<std::uint64_t>& frames) noexcept {
@@ -184,6 +211,98 @@ bool Port::send_chain(FramePool::Link first, std::uint32_t segments) noexcept {
   }
   queued_more_ += segments - 1;
   return true;
+}
+
+// --- What the device does ----------------------------------------------------
+
+void Port::offer(const TxOffload& offload) {
+  if (!tx_state_) {
+    assert(pool_->reserved() >= sizeof(TxMetadata));
+    tx_state_ = std::make_unique<TxState>();
+    tx_state_->frames.resize(pool_->frames());
+    tx_state_->ended.reserve(pool_->frames());
+  }
+  tx_state_->offload = offload;
+}
+
+bool Port::send(Packet& packet, const TxRequest& request) noexcept {
+  const std::uint32_t segments = packet.origin_.segments;
+  if (segments > room_ - queued_ && !find_room(segments)) return false;
+  const TxOffload offload = this->offload();
+  TxMetadata metadata{};
+  if (request.checksum) {
+    assert(std::size_t{request.checksum->start} + request.checksum->offset +
+               sizeof(be16) <=
+           packet.bytes().size());
+    if (offload.checksum) {
+      metadata.flags |= kTxChecksum;
+      metadata.checksum_start = request.checksum->start;
+      metadata.checksum_offset = request.checksum->offset;
+    } else {
+      complete(packet, *request.checksum);
+    }
+  }
+  if (request.launch_time && offload.launch_time) {
+    metadata.flags |= kTxLaunchTime;
+    metadata.launch_time = *request.launch_time;
+  }
+  if (request.timestamp && offload.timestamp && tx_state_->listened) {
+    metadata.flags |= kTxTimestamp;
+  }
+  if (metadata.flags == 0) return send(packet);
+
+  // Where an arrived packet has the program's: nobody asks for that any more.
+  std::memcpy(packet.bytes().data() - sizeof metadata, &metadata,
+              sizeof metadata);
+  if ((metadata.flags & kTxTimestamp) != 0) {
+    Awaited& awaited = tx_state_->frames[pool_->number_of(packet.addr_)];
+    awaited = {*request.timestamp, word_of(metadata), true};
+    ++tx_state_->awaited;
+    silent_ = FrameMap({}, pool_->frame_size());
+  }
+  const std::uint32_t first = queued_;
+  [[maybe_unused]] const bool sent = send(packet);
+  assert(sent);
+  tx_[first].options |= XDP_TX_METADATA;
+  return true;
+}
+
+void Port::end_wait(std::size_t frame, std::optional<Timestamp> time) noexcept {
+  Awaited& awaited = tx_state_->frames[frame];
+  awaited.set = false;
+  if (--tx_state_->awaited == 0) silent_ = pool_->map();
+  tx_state_->ended.push_back({awaited.number, index_, time});
+}
+
+// Completions of which one names no frame, or may have something to tell.
+void Port::look_at_the_rest(std::uint32_t first, std::uint32_t count) noexcept {
+  for (std::uint32_t i = first; i < count; ++i) {
+    // The kernel completes invalid descriptors with their raw address.
+    if (pool_->contains(completion_[i], 0)) {
+      take_back(completion_[i]);
+    } else {
+      ++counters_->astray;
+    }
+  }
+}
+
+void Port::take_back(std::uint64_t addr) noexcept {
+  const std::size_t frame = pool_->number_of(addr);
+  if (awaited() == 0 || !tx_state_->frames[frame].set) {
+    return pool_->put(addr, FrameOwner::tx);
+  }
+  pool_->moved(addr, FrameOwner::tx, FrameOwner::handler);  // To be read.
+  TxMetadata metadata{};
+  if (pool_->contains(addr - sizeof metadata, sizeof metadata)) {
+    std::memcpy(&metadata, pool_->at(addr - sizeof metadata), sizeof metadata);
+  }
+  const std::uint64_t ns = word_of(metadata);
+  std::optional<Timestamp> time;
+  if (ns != tx_state_->frames[frame].before && tx_state_->offload.timestamp) {
+    time = {ns, *tx_state_->offload.timestamp};
+  }
+  end_wait(frame, time);
+  pool_->put(addr, FrameOwner::handler);
 }
 
 }  // namespace sluice

@@ -103,14 +103,22 @@ Result<Socket> Socket::adopt(Fd fd, const SocketOptions& options,
 
 Result<void> Socket::register_umem(const SocketOptions& options,
                                    const Umem& umem) {
-  xdp_umem_reg registration{};
+  UmemRegistration registration{};
   registration.addr = reinterpret_cast<std::uint64_t>(umem.bytes().data());
   registration.len = umem.bytes().size();
   registration.chunk_size = umem.frame_size();
-  if (::setsockopt(fd_.get(), SOL_XDP, XDP_UMEM_REG, &registration,
-                   sizeof registration) == 0) {
-    return {};
+  const auto try_it = [&] {
+    return ::setsockopt(fd_.get(), SOL_XDP, XDP_UMEM_REG, &registration,
+                        sizeof registration) == 0;
+  };
+  if (options.tx_metadata) {
+    registration.flags = XDP_UMEM_TX_METADATA_LEN;
+    registration.tx_metadata_len = sizeof(TxMetadata);
+    tx_metadata_ = try_it();
+    if (tx_metadata_) return {};
+    registration.flags = registration.tx_metadata_len = 0;
   }
+  if (try_it()) return {};
   const int error = errno;
   return Error{error, "setsockopt(XDP_UMEM_REG)",
                described(options) + ", " +

@@ -21,6 +21,7 @@
 #include <sluice/port.hpp>
 #include <sluice/result.hpp>
 #include <sluice/timer.hpp>
+#include <sluice/tx_offload.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,16 @@ class Outlet {
   [[nodiscard]] bool try_send(Packet& packet) const noexcept {
     return port_->send(packet);
   }
+  /// The same, and asks the device for something: see TxRequest.
+  void send(Packet packet, const TxRequest& request) const noexcept {
+    if (!port_->send(packet, request)) ++port_->counters().tx_full;
+  }
+  [[nodiscard]] bool try_send(Packet& packet,
+                              const TxRequest& request) const noexcept {
+    return port_->send(packet, request);
+  }
+  /// What of that the device does; may change when the port is bound again.
+  [[nodiscard]] TxOffload offload() const noexcept { return port_->offload(); }
   /// Packets that TX is sure to take now.
   [[nodiscard]] std::uint32_t room() const noexcept { return port_->room(); }
 
@@ -118,6 +129,14 @@ class Core {
   /// As reply, but says no and leaves the packet with you.
   [[nodiscard]] bool try_reply(Packet& packet) noexcept {
     return ports_[packet.port()].send(packet);
+  }
+  /// The same, and asks the device for something: see TxRequest.
+  void reply(Packet packet, const TxRequest& request) noexcept {
+    port(std::size_t{packet.port()}).send(std::move(packet), request);
+  }
+  [[nodiscard]] bool try_reply(Packet& packet,
+                               const TxRequest& request) noexcept {
+    return ports_[packet.port()].send(packet, request);
   }
   /// Replies that TX is sure to take for packets of that port.
   [[nodiscard]] std::uint32_t room(std::uint8_t port = 0) noexcept {

@@ -52,6 +52,7 @@ struct Masked {
   bool huge_pages = false;
   bool io_uring = false;
   bool hardware_time = false;
+  bool tx_metadata = false;
 };
 
 struct EngineOptions {
@@ -80,6 +81,9 @@ struct EngineOptions {
   /// `napi defer-hard-irqs` and `gro-flush-timeout` say so, which are not set
   /// here: host.hpp, Prepared in doctor.hpp. Takes CAP_NET_ADMIN.
   std::uint32_t busy_poll = 0;
+  /// What handlers ask for with a TxRequest is left to NIC and kernel where
+  /// they offer it; takes the first 24 bytes of each frame.
+  bool tx_offload = false;
   /// Attach beside other XDP programs: ProgramOptions::dispatcher.
   bool dispatcher = false;
   std::uint32_t priority = 50;  ///< ProgramOptions::priority.
@@ -117,12 +121,20 @@ struct QueueGrant {
   /// By which clock packets come with their time; none: they come without. Of
   /// hardware: where it took none of a packet, that one has the kernel's.
   std::optional<Timestamp::Clock> clock;
+  TxOffload tx_offload;
   std::uint32_t tx_budget = 0;
   std::uint32_t busy_poll = 0;  ///< As EngineOptions has it.
   /// Of the NAPI that is polled then; 0: none, and interrupts go on as before.
   std::uint32_t napi_id = 0;
   std::vector<Refused> refused;
 };
+
+/// What a queue bound in that mode is granted of what its driver offers in
+/// zero-copy; what it is not, and why, is added to `refused`. In the other
+/// modes packets take Linux' own way to the driver, which completes checksums
+/// and tells the time when it is done with a packet.
+[[nodiscard]] TxOffload grant_tx_offload(const TxOffload& driver, Mode mode,
+                                         std::vector<Refused>& refused);
 
 /// What one core was granted.
 struct CoreGrant {
@@ -277,6 +289,8 @@ class Engine {
       std::optional<std::span<const std::uint64_t>> frames);
   Result<Socket> climb(const PortState& port, const Umem& umem,
                        SocketOptions options, QueueGrant& grant) const;
+  void grant_offload(const PortState& port, const Socket& socket,
+                     QueueGrant& grant) const;
   Result<void> start_cores(std::uint32_t holds, const Body& body);
   void run_core(std::size_t index, const Body& body);
   Result<void> arm();

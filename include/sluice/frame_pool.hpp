@@ -140,6 +140,11 @@ class FramePool {
   /// Before the first packet.
   void expect_metadata() noexcept { has_metadata_ = true; }
 
+  /// Bytes at the front of each frame that no packet may grow into.
+  [[nodiscard]] std::uint32_t reserved() const noexcept { return reserved_; }
+  /// Before the first packet. REQUIRES: `bytes` <= Packet::kHeadroom.
+  void reserve_front(std::uint32_t bytes) noexcept { reserved_ = bytes; }
+
   /// As FrameMap.
   [[nodiscard]] bool contains(std::uint64_t addr,
                               std::uint64_t size) const noexcept {
@@ -150,6 +155,10 @@ class FramePool {
   }
   [[nodiscard]] std::byte* at(std::uint64_t addr) const noexcept {
     return map_.at(addr);
+  }
+  /// Which of frames() it lies in, from 0.
+  [[nodiscard]] std::size_t number_of(std::uint64_t addr) const noexcept {
+    return addr >> frame_shift_;
   }
 
   /// Where a multi-buffer packet goes on: kept beside its frames, so that a
@@ -198,6 +207,7 @@ class FramePool {
   std::uint64_t* top_;  // One past the free frame used last.
   std::uint32_t held_ = 0;
   std::uint32_t frames_;
+  std::uint32_t reserved_ = 0;
   bool has_metadata_ = false;
   bool tracks_ = false;
   int frame_shift_;

@@ -32,7 +32,8 @@ struct Rebind {
   std::vector<std::uint64_t> frames;
   int fd = -1;  ///< The next socket, bound, FILL full.
   PortRings rings;
-  MacAddress mac{};  ///< Of its interface.
+  TxOffload tx_offload;  ///< Where the last one had any, or might have had.
+  MacAddress mac{};      ///< Of its interface.
   std::uint32_t mtu = 0;
 };
 

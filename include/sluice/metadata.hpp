@@ -38,6 +38,7 @@ struct Timestamp {
     monotonic = SLUICE_CLOCK_MONOTONIC,  ///< CLOCK_MONOTONIC, in the program.
     hardware = SLUICE_CLOCK_HARDWARE,    ///< The NIC's, at its port.
     file = SLUICE_CLOCK_FILE,            ///< Of a capture: since 1970.
+    tai,  ///< CLOCK_TAI, of packets that were sent: TxOffload::timestamp.
   };
   std::uint64_t ns = 0;
   Clock clock = Clock::monotonic;
@@ -45,9 +46,10 @@ struct Timestamp {
   friend constexpr bool operator==(Timestamp, Timestamp) = default;
 };
 
-/// "monotonic", "hardware" or "file".
+/// "monotonic", "hardware", "file" or "tai".
 [[nodiscard]] constexpr const char* to_string(Timestamp::Clock clock) noexcept {
   if (clock == Timestamp::Clock::hardware) return "hardware";
+  if (clock == Timestamp::Clock::tai) return "tai";
   return clock == Timestamp::Clock::file ? "file" : "monotonic";
 }
 

@@ -10,6 +10,7 @@
 #include <sluice/result.hpp>
 #include <sluice/rules.hpp>
 #include <sluice/sys.hpp>
+#include <sluice/tx_offload.hpp>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ struct Netdev {
 /// as well where the kernel can't say (before Linux 6.8).
 /// System calls: socket(2), send(2), recv(2) on generic netlink.
 [[nodiscard]] bool has_hardware_time(int ifindex);
+
+/// What the driver does with packets that it sends in zero-copy mode. Nothing
+/// where the kernel can't say (before Linux 6.8). System calls as above.
+[[nodiscard]] TxOffload driver_tx_offload(int ifindex);
 
 /// Addresses of the interface that are not link-local, and the SSH session
 /// ($SSH_CONNECTION) if its address here is one of them.

@@ -111,11 +111,13 @@ class Packet {
 
   /// Grow or shrink, in place, without moving what is there. New bytes hold
   /// anything. False, and nothing changed, where there is no room (a received
-  /// packet has at least kHeadroom bytes in front) or too little to cut: a
-  /// packet keeps its last byte, or it would end in the next frame.
+  /// packet has at least kHeadroom bytes in front, less what the pool has
+  /// reserved) or too little to cut: a packet keeps its last byte, or it would
+  /// end in the next frame.
   [[nodiscard]] bool prepend(std::uint32_t count) noexcept {
     check_owned();
-    if (addr_ - pool_->frame_of(addr_) < count) return false;
+    const std::uint64_t wanted = std::uint64_t{count} + pool_->reserved();
+    if (addr_ - pool_->frame_of(addr_) < wanted) return false;
     addr_ -= count;
     size_ += count;
     return true;

@@ -120,7 +120,11 @@ class Poller : public Loop {
   /// All outlive the poller. REQUIRES: 1 <= options.batch <= kBatchMax.
   Poller(H& handler, Core& core, Kernel& kernel,
          const PollerOptions& options = {})
-      : Loop(core, kernel, options), handler_(handler) {}
+      : Loop(core, kernel, options), handler_(handler) {
+    if constexpr (kListens) {
+      for (Port& port : core.ports()) port.listen();
+    }
+  }
 
   /// Turns until an Event::stop, then until what was sent has left.
   void run() noexcept {
@@ -131,6 +135,7 @@ class Poller : public Loop {
     while (core_.now() < deadline) {
       if (turn() == 0 && drained()) break;
     }
+    for (Port& port : core_.ports()) (void)tell_transmitted(port);
   }
 
   /// One turn: a bounded amount of work, never blocks. Returns how much was
@@ -144,9 +149,10 @@ class Poller : public Loop {
     std::uint32_t work = 0;
     for (Port& port : core_.ports()) {
       work += port.reclaim();  // COMPLETION -> pool: frames to spend.
-      work += receive(port);   // RX -> handler -> TX.
-      port.refill();           // pool -> FILL: the kernel is never short.
-      wake_rx(port);           // FILL: a system call only if it is wanted.
+      work += tell_transmitted(port);
+      work += receive(port);  // RX -> handler -> TX.
+      port.refill();          // pool -> FILL: the kernel is never short.
+      wake_rx(port);          // FILL: a system call only if it is wanted.
     }
     work += core_.timers().run(core_.now());  // Timers may send, too.
     work += take_events();
@@ -211,6 +217,18 @@ class Poller : public Loop {
       }
     }
     return {packets, bytes};
+  }
+
+  // The handler wants to know when what it sent has left.
+  static constexpr bool kListens = requires(
+      H& handler, const Transmitted& each) { handler.transmitted(each); };
+  std::uint32_t tell_transmitted([[maybe_unused]] Port& port) noexcept {
+    if constexpr (kListens) {
+      return port.tell_transmitted(
+          [this](const Transmitted& each) { handler_.transmitted(each); });
+    } else {
+      return 0;
+    }
   }
 
   std::uint32_t take_events() noexcept {

@@ -19,6 +19,7 @@
 #include <sluice/frame_pool.hpp>
 #include <sluice/packet.hpp>
 #include <sluice/ring.hpp>
+#include <sluice/tx_offload.hpp>
 #include <sluice/uapi.hpp>
 #include <span>
 #include <vector>
@@ -109,13 +110,12 @@ class Port {
     assert(count <= given);  // More came home than ever left.
     const auto completion = completion_.burst();
     FramePool& pool = *pool_;
-    const FrameMap frames = pool.map();
+    const FrameMap frames = silent_;
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::uint64_t addr = completion[i];
-      // The kernel completes invalid descriptors with their raw address.
       if (!frames.contains(addr, 0)) [[unlikely]] {
-        ++counters_->astray;
-        continue;
+        look_at_the_rest(i, count);
+        break;
       }
       pool.put(addr, FrameOwner::tx);
     }
@@ -219,10 +219,48 @@ class Port {
     return true;
   }
 
+  /// The same, and asks the device for something; what it was not granted is
+  /// done here, or left out: see TxRequest.
+  [[nodiscard]] bool send(Packet& packet, const TxRequest& request) noexcept;
+
   /// Packets of one segment that `send` is sure to take now.
   [[nodiscard]] std::uint32_t room() noexcept {
     find_room(tx_.size());
     return room_ - queued_;
+  }
+
+  // --- What the device does, see tx_offload.hpp -----------------------------
+
+  /// From now on it does so much. The first call allocates. REQUIRES: sizeof
+  /// TxMetadata bytes of each frame are reserved, in the pool and by the kernel
+  /// (SocketOptions::tx_metadata).
+  void offer(const TxOffload& offload);
+  /// Nothing before offer().
+  [[nodiscard]] TxOffload offload() const noexcept {
+    return tx_state_ ? tx_state_->offload : TxOffload{};
+  }
+  /// Somebody wants to be told what TxRequest::timestamp asks for. For a
+  /// poller, before the first packet.
+  void listen() noexcept {
+    if (tx_state_) tx_state_->listened = true;
+  }
+  /// Packets whose end is to be told, that have not come to it.
+  [[nodiscard]] std::uint32_t awaited() const noexcept {
+    return tx_state_ ? tx_state_->awaited : 0;
+  }
+  /// Those that have, and are not told yet.
+  [[nodiscard]] std::size_t untold() const noexcept {
+    return tx_state_ ? tx_state_->ended.size() : 0;
+  }
+  /// Calls `tell` with each Transmitted since the last call, and returns how
+  /// many. REQUIRES: `tell` takes back no frames.
+  template <class Tell>
+  std::uint32_t tell_transmitted(Tell tell) noexcept {
+    const auto count = static_cast<std::uint32_t>(untold());
+    if (count == 0) return 0;
+    for (const Transmitted& each : tx_state_->ended) tell(each);
+    tx_state_->ended.clear();
+    return count;
   }
 
   // --- One socket lost, another in its place --------------------------------
@@ -281,6 +319,20 @@ class Port {
     bool broken = false;         // What came and what comes is dropped.
   };
 
+  // What a packet waits for that is to be told of, by frame.
+  struct Awaited {
+    std::uint64_t number = 0;
+    std::uint64_t before = 0;  // Where the device writes the time.
+    bool set = false;
+  };
+  struct TxState {
+    TxOffload offload;
+    bool listened = false;
+    std::uint32_t awaited = 0;  // Of frames, set.
+    std::vector<Awaited> frames;
+    std::vector<Transmitted> ended;  // Each frame at most once.
+  };
+
   void put_descriptor(std::uint64_t addr, std::uint32_t size,
                       std::uint32_t options) noexcept {
     xdp_desc& desc = tx_[queued_++];
@@ -299,6 +351,9 @@ class Port {
   }
   bool send_chain(FramePool::Link first, std::uint32_t segments) noexcept;
   void note_queued() noexcept;
+  void end_wait(std::size_t frame, std::optional<Timestamp> time) noexcept;
+  void look_at_the_rest(std::uint32_t first, std::uint32_t count) noexcept;
+  void take_back(std::uint64_t addr) noexcept;
   void refill_now(std::uint32_t missing) noexcept;
   std::span<const std::uint64_t> take_to_fill(std::uint32_t count) noexcept;
   void drop_chain() noexcept;
@@ -309,6 +364,10 @@ class Port {
   ConsumerRing<std::uint64_t> completion_;
   FramePool* pool_;
   std::unique_ptr<PortCounters> counters_;  // On cache lines of its own.
+  // Frames that come back by COMPLETION and tell nothing: all of the pool's, or
+  // none while a time is awaited, so that each is looked at.
+  FrameMap silent_;
+  std::unique_ptr<TxState> tx_state_;  // None before offer().
 
   std::uint32_t queued_ = 0;       // Written into TX, not yet submitted.
   std::uint32_t queued_more_ = 0;  // Of them, not the first of a packet.

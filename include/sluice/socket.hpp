@@ -31,6 +31,10 @@ struct SocketOptions {
   /// Prefer busy polling: packets that a call of user space's moves at most,
   /// 1 to 65535; 0: do not.
   std::uint32_t busy_poll = 0;
+  /// Descriptors may say XDP_TX_METADATA, and each needs room for a TxMetadata
+  /// in front of it, in its frame: Linux refuses those without, whatever they
+  /// say. Where the kernel has none, it is left out: Socket::tx_metadata().
+  bool tx_metadata = false;
 };
 
 /// What the kernel counts for a socket (XDP_STATISTICS), in packets.
@@ -82,6 +86,9 @@ class Socket {
   /// Descriptors one kick takes in copy mode.
   [[nodiscard]] std::uint32_t tx_budget() const noexcept { return tx_budget_; }
 
+  /// It was asked for, and the kernel has it (Linux 6.8).
+  [[nodiscard]] bool tx_metadata() const noexcept { return tx_metadata_; }
+
   /// System call: getsockopt(2).
   [[nodiscard]] Result<SocketStatistics> statistics() const;
 
@@ -108,6 +115,7 @@ class Socket {
   std::uint32_t lent_ = 0;
   std::uint32_t tx_budget_ = 32;
   bool zero_copy_ = false;
+  bool tx_metadata_ = false;
 };
 
 }  // namespace sluice

@@ -20,6 +20,9 @@
 #ifndef XDP_TX_METADATA  // Linux 6.8: metadata stands before the packet.
 #define XDP_TX_METADATA (1 << 1)
 #endif
+#ifndef XDP_UMEM_TX_METADATA_LEN  // Linux 6.8: how long that is, is told.
+#define XDP_UMEM_TX_METADATA_LEN (1 << 2)
+#endif
 #ifndef XDP_MAX_TX_SKB_BUDGET  // Linux 6.17: descriptors a copy-mode send
                                // takes.
 #define XDP_MAX_TX_SKB_BUDGET 9
@@ -34,6 +37,36 @@
 #define SOL_XDP 283
 #endif
 
+namespace sluice {
+
+// struct xdp_umem_reg with the member that Linux 6.8 put where padding was.
+struct UmemRegistration {
+  std::uint64_t addr;
+  std::uint64_t len;
+  std::uint32_t chunk_size;
+  std::uint32_t headroom;
+  std::uint32_t flags;
+  std::uint32_t tx_metadata_len;
+};
+static_assert(sizeof(UmemRegistration) == 32);
+
+// struct xsk_tx_metadata: what stands before a packet that says
+// XDP_TX_METADATA. Source: Documentation/networking/xsk-tx-metadata.rst.
+struct TxMetadata {
+  std::uint64_t flags;
+  std::uint16_t checksum_start;   // The device's time, 64 bits, takes the place
+  std::uint16_t checksum_offset;  // of these three when the frame comes back.
+  std::uint32_t reserved;
+  std::uint64_t launch_time;  // Linux 6.14.
+};
+static_assert(sizeof(TxMetadata) == 24);
+
+inline constexpr std::uint64_t kTxTimestamp = 1;   // XDP_TXMD_FLAGS_TIMESTAMP
+inline constexpr std::uint64_t kTxChecksum = 2;    // XDP_TXMD_FLAGS_CHECKSUM
+inline constexpr std::uint64_t kTxLaunchTime = 4;  // XDP_TXMD_FLAGS_LAUNCH_TIME
+
+}  // namespace sluice
+
 // Generic netlink family "netdev": the driver's XDP features (Linux 6.3), and
 // which NAPI and interrupt a queue has (6.8).
 // Source: include/uapi/linux/netdev.h.
@@ -44,6 +77,10 @@ inline constexpr int kDevIfindex = 1;
 inline constexpr int kDevXdpFeatures = 3;
 inline constexpr int kDevRxMetadata = 5;
 inline constexpr std::uint64_t kRxTimestamp = 1;  // A bit of kDevRxMetadata.
+inline constexpr int kDevXskFeatures = 6;         // Linux 6.8; its bits:
+inline constexpr std::uint64_t kXskTxTimestamp = 1;
+inline constexpr std::uint64_t kXskTxChecksum = 2;
+inline constexpr std::uint64_t kXskTxLaunchTime = 4;  // Linux 6.14.
 inline constexpr int kQueueGet = 10;
 inline constexpr int kQueueId = 1;
 inline constexpr int kQueueIfindex = 2;

@@ -88,7 +88,7 @@ NAMED = [
            "if (!pool_->contains(addr_, std::uint64_t{size_} + count)) "
            "return false;", ""),
     Mutant("prepend-into-the-frame-before", PACKET,
-           "if (addr_ - pool_->frame_of(addr_) < count) return false;", ""),
+           "if (addr_ - pool_->frame_of(addr_) < wanted) return false;", ""),
     # Chains.
     Mutant("chain-forgotten-between-bursts", POLLER,
            "std::uint32_t plain = port.plain_options();",

@@ -39,6 +39,7 @@ Scenario draw(std::uint64_t seed, std::uint64_t packets) {
   const std::uint32_t ports = 1 + random.below(3);
   scenario.packets = packets / ports;
   const bool chains = random.below(2) == 0;
+  const bool metadata = random.below(2) == 0;
   SimCoreOptions& core = scenario.core;
   core.seed = random.next();
   core.ports.clear();
@@ -50,6 +51,9 @@ Scenario draw(std::uint64_t seed, std::uint64_t packets) {
     port.multi_buffer = chains;
     port.start = random.below(2) == 0 ? ~0U - random.below(2000) : 0;
     if (random.below(3) == 0) port.tx_budget = 128;
+    if (metadata) {
+      port.tx_offload = {.timestamp = Timestamp::Clock::hardware};
+    }
     core.ports.push_back(port);
     // What FILL wants, the longest chain, and something to live on.
     core.frames += port.ring_size + std::uint32_t{Packet::kSegmentsMax} +
@@ -188,6 +192,7 @@ class Run {
     expect_equal("frames in TX", ledger.transmitting, 0);
     expect_equal("frames astray", ledger.astray, 0);
     expect_equal("packets not seen on the wire", handler_.work.owed(), 0);
+    expect_equal("packets whose end is not told", handler_.work.untold(), 0);
     for (std::size_t i = 0; i < ports(); ++i) close_port(i);
     const SimCounts& counts = sim_.kernel().counts();
     expect_equal("events", handler_.work.events(),

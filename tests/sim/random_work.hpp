@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <optional>
+#include <set>
 #include <sluice/handler.hpp>
 #include <string>
 #include <utility>
@@ -32,6 +33,8 @@ class RandomWork {
   /// One packet; it is anybody's guess what becomes of it.
   void take(Packet packet) noexcept;
   void event(const Event& event) { events_ += event.port < 32 ? 1 : 0; }
+  /// Of a packet that was sent with a number.
+  void transmitted(const Transmitted& told);
   /// For SimPort::watch.
   void saw(const SimDeparture& departure);
 
@@ -49,6 +52,9 @@ class RandomWork {
   /// Packets sent and not seen on the wire yet.
   [[nodiscard]] std::size_t owed() const;
   [[nodiscard]] std::uint64_t events() const { return events_; }
+  /// Packets sent with a number, whose end was not told yet, or was.
+  [[nodiscard]] std::size_t untold() const { return numbered_.size(); }
+  [[nodiscard]] std::uint64_t told() const { return told_; }
   [[nodiscard]] SimRandom& random() { return random_; }
 
  private:
@@ -76,6 +82,7 @@ class RandomWork {
   void act(Packet packet);
   void change(Packet& packet);
   void send(Packet packet, std::size_t port);
+  bool try_send(Packet& packet, std::size_t port, const TxRequest& request);
   void keep(Packet packet);
   void let_go(bool all);
   std::size_t any_port() {
@@ -92,6 +99,9 @@ class RandomWork {
   std::vector<std::byte> scratch_;
   std::vector<std::byte> expected_;
   std::uint64_t events_ = 0;
+  std::uint64_t last_number_ = 0;
+  std::set<std::uint64_t> numbered_;
+  std::uint64_t told_ = 0;
   std::string problem_;
 };
 
@@ -218,18 +228,43 @@ inline void RandomWork::send(Packet packet, std::size_t port) {
   const Sent sent{digest(packet), packet.size() == 0};
   const Counter& full = core_.ports()[port].counters().tx_full;
   const std::uint64_t before = full.value();
+  TxRequest request;
+  if (core_.port(port).offload().timestamp && random_.below(4) == 0) {
+    request.timestamp = ++last_number_;
+  }
   if (random_.below(2) == 0) {
-    if (!core_.port(port).try_send(packet)) {
+    if (!try_send(packet, port, request)) {
       if (digest(packet) != sent.digest) wrong("A refused packet changed.");
       return keep(std::move(packet));
     }
-  } else if (port == packet.port()) {
+  } else if (port == packet.port() && !request.timestamp) {
     core_.reply(std::move(packet));
+  } else if (port == packet.port()) {
+    core_.reply(std::move(packet), request);
   } else {
-    core_.port(port).send(std::move(packet));
+    core_.port(port).send(std::move(packet), request);
   }
-  if (full.value() == before) sent_[port].push_back(sent);
+  if (full.value() == before) {
+    sent_[port].push_back(sent);
+    if (request.timestamp) numbered_.insert(*request.timestamp);
+  }
   if (random_.below(64) == 0) core_.flush();
+}
+
+inline bool RandomWork::try_send(Packet& packet, std::size_t port,
+                                 const TxRequest& request) {
+  const Outlet outlet = core_.port(port);
+  if (request.timestamp) return outlet.try_send(packet, request);
+  return outlet.try_send(packet);
+}
+
+inline void RandomWork::transmitted(const Transmitted& told) {
+  if (numbered_.erase(told.number) == 0) wrong("A packet's end is told twice.");
+  // The clock of the turn; the kernel's went on since it began.
+  if (told.time && told.time->ns > (core_.now() + 1ms).ns) {
+    wrong("A packet left later than now.");
+  }
+  ++told_;
 }
 
 inline void RandomWork::keep(Packet packet) {
@@ -296,6 +331,7 @@ struct RandomPackets {
     work.take(std::move(packet));
   }
   void event(const Event& event) { work.event(event); }
+  void transmitted(const Transmitted& told) { work.transmitted(told); }
 };
 
 /// As a handler of bursts; some packets stay where they are, and die.
@@ -311,6 +347,7 @@ struct RandomBursts {
     }
   }
   void event(const Event& event) { work.event(event); }
+  void transmitted(const Transmitted& told) { work.transmitted(told); }
 };
 
 }  // namespace sluice::testing

@@ -4,6 +4,7 @@
 #include <sluice/testing/sim_kernel.hpp>
 
 #include "kernel_traits.hpp"
+#include "kernel_traits_offload.hpp"
 #include "kernel_traits_rx.hpp"
 #include "kernel_traits_tx.hpp"
 
@@ -15,7 +16,8 @@ class SimSide : public KernelSide {
   explicit SimSide(const SideOptions& options)
       : port_(kernel_.add_port({.ring_size = options.ring_size,
                                 .multi_buffer = options.multi_buffer,
-                                .tx_budget = options.tx_budget})) {
+                                .tx_budget = options.tx_budget,
+                                .tx_offload = offload_of(options)})) {
     port_.watch([this](const SimDeparture& departure) {
       if (departure.fate != SimFate::sent) return;
       departed_.emplace_back(departure.bytes.begin(), departure.bytes.end());
@@ -29,6 +31,7 @@ class SimSide : public KernelSide {
   PortRings rings() override { return port_.rings(); }
   std::span<std::byte> memory() override { return memory_; }
   std::uint32_t tx_budget() override { return port_.options().tx_budget; }
+  bool tx_metadata() override { return port_.options().tx_offload.has_value(); }
   // As XDP_STATISTICS has it: a chain that lacks a frame is a drop, no more.
   SocketStatistics statistics() override {
     const SimWire& wire = port_.wire();
@@ -77,6 +80,10 @@ class SimSide : public KernelSide {
   bool showed(SimTrait trait) override { return kernel_.counts()[trait] > 0; }
 
  private:
+  static std::optional<TxOffload> offload_of(const SideOptions& options) {
+    if (!options.tx_metadata) return std::nullopt;
+    return TxOffload{};
+  }
   void set_fault(double SimFaults::* rate, bool on) {
     SimFaults faults;
     faults.late_max = 4s;

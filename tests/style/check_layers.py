@@ -17,8 +17,9 @@ import sys
 FLOORS = [
     ("L0", "abi.h"),
     ("L1", "result.hpp address.hpp uapi.hpp sys.hpp cpu.hpp clock.hpp"),
-    ("L2", "counter.hpp ring.hpp frame_pool.hpp metadata.hpp packet.hpp "
-           "port.hpp spsc.hpp wake.hpp headers.hpp checksum.hpp parse.hpp"),
+    ("L2", "counter.hpp ring.hpp frame_pool.hpp metadata.hpp tx_offload.hpp "
+           "packet.hpp port.hpp spsc.hpp wake.hpp headers.hpp checksum.hpp "
+           "flow_key.hpp parse.hpp"),
     ("L3", "kernel.hpp umem.hpp socket.hpp expression.hpp rules.hpp "
            "rules_edit.hpp bypass.hpp program.hpp mirror.hpp netdev.hpp "
            "uring.hpp linux_kernel.hpp host.hpp"),

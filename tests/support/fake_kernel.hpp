@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cassert>
 #include <cerrno>
 #include <cstddef>
@@ -15,6 +16,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <sluice/core.hpp>
 #include <sluice/kernel.hpp>
 #include <sluice/poller.hpp>
@@ -105,6 +107,23 @@ class FakeKernel : public Kernel {
     }
     p.rx.push({addr, static_cast<std::uint32_t>(bytes.size()), options});
     return true;
+  }
+
+  /// What a device reads and writes in front of a packet.
+  [[nodiscard]] TxMetadata metadata(const xdp_desc& desc) const {
+    std::array<std::byte, sizeof(TxMetadata)> bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      bytes[i] = raw(&umem_[desc.addr - bytes.size() + i]);
+    }
+    return std::bit_cast<TxMetadata>(bytes);
+  }
+  void write_time(const xdp_desc& desc, std::uint64_t ns) {
+    const auto bytes = std::bit_cast<std::array<std::byte, sizeof ns>>(ns);
+    const std::uint64_t at =
+        desc.addr - sizeof(TxMetadata) + offsetof(TxMetadata, checksum_start);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      write_raw(&umem_[at + i], bytes[i]);
+    }
   }
 
   /// Returns frames taken earlier, when `completes` is off.
@@ -215,6 +234,7 @@ struct HandCoreOptions {
   std::uint32_t frame_size = 2048;
   std::uint32_t ring_size = 64;
   std::uint32_t start = 0;  // Where the ring indices begin.
+  std::optional<TxOffload> tx_offload = {};
 };
 
 class HandCore {
@@ -228,6 +248,10 @@ class HandCore {
       HandPort& hand = kernel.add_port(options.ring_size, options.start);
       ports.emplace_back(static_cast<std::uint8_t>(i), std::uint16_t{0},
                          hand.rings(), pool, options.ring_size);
+      if (options.tx_offload) {
+        pool.reserve_front(sizeof(TxMetadata));
+        ports.back().offer(*options.tx_offload);
+      }
       const std::string name = "p" + std::to_string(i);
       facts.push_back({name, name, MacAddress{{2, 0, 0, 0, 0, 1}}, 1500});
     }

@@ -26,6 +26,7 @@ struct SideOptions {
   std::uint32_t ring_size = 64;
   std::uint32_t tx_budget = 32;
   bool multi_buffer = false;
+  bool tx_metadata = false;  // And the interface leaves checksums to Linux.
 };
 
 /// In copy mode, with frames of kSideFrame, and nothing in FILL.
@@ -40,6 +41,8 @@ class KernelSide {
   [[nodiscard]] virtual SocketStatistics statistics() = 0;
   /// Descriptors that a kick takes; 32 where no more can be had.
   [[nodiscard]] virtual std::uint32_t tx_budget() = 0;
+  /// The kernel takes TX metadata, and was asked to.
+  [[nodiscard]] virtual bool tx_metadata() = 0;
 
   /// A UDP packet comes in. On return the kernel is done with it; false: it
   /// was lost.

@@ -146,6 +146,7 @@ inline void PrintTo(MakeSide, std::ostream* out) { *out << "CopyMode"; }
   INSTANTIATE_TEST_SUITE_P(kernel, LongRings, ::testing::Values(make));     \
   INSTANTIATE_TEST_SUITE_P(kernel, ShortRings, ::testing::Values(make));    \
   INSTANTIATE_TEST_SUITE_P(kernel, GrantedBudget, ::testing::Values(make)); \
-  INSTANTIATE_TEST_SUITE_P(kernel, MultiBuffer, ::testing::Values(make))
+  INSTANTIATE_TEST_SUITE_P(kernel, MultiBuffer, ::testing::Values(make));   \
+  INSTANTIATE_TEST_SUITE_P(kernel, OffloadTraits, ::testing::Values(make))
 
 }  // namespace sluice::testing

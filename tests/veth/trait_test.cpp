@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "kernel_traits.hpp"
+#include "kernel_traits_offload.hpp"
 #include "kernel_traits_rx.hpp"
 #include "kernel_traits_tx.hpp"
 
@@ -48,6 +49,7 @@ class VethSide : public KernelSide {
   PortRings rings() override { return socket_->rings(); }
   std::span<std::byte> memory() override { return umem_->bytes(); }
   std::uint32_t tx_budget() override { return socket_->tx_budget(); }
+  bool tx_metadata() override { return socket_->tx_metadata(); }
   SocketStatistics statistics() override {
     SocketStatistics since = raw();
     since.rx_dropped -= before_.rx_dropped;
@@ -182,7 +184,8 @@ class VethSide : public KernelSide {
     auto socket = Socket::open({.interface = interface,
                                 .ring_size = options.ring_size,
                                 .multi_buffer = options.multi_buffer,
-                                .tx_budget = options.tx_budget},
+                                .tx_budget = options.tx_budget,
+                                .tx_metadata = options.tx_metadata},
                                *umem_);
     if (!socket) return socket.error();
     socket_.emplace(std::move(*socket));

@@ -67,10 +67,14 @@ Result<Mode> mode_of(const std::string& name) {
 Result<Masked> masked_of(const std::vector<std::string>& names) {
   Masked masked;
   const std::pair<const char*, bool*> rungs[] = {
-      {"zero-copy", &masked.zero_copy},        {"native", &masked.native},
-      {"multi-buffer", &masked.multi_buffer},  {"tx-budget", &masked.tx_budget},
-      {"huge-pages", &masked.huge_pages},      {"io_uring", &masked.io_uring},
-      {"hardware-time", &masked.hardware_time}};
+      {"zero-copy", &masked.zero_copy},
+      {"native", &masked.native},
+      {"multi-buffer", &masked.multi_buffer},
+      {"tx-budget", &masked.tx_budget},
+      {"huge-pages", &masked.huge_pages},
+      {"io_uring", &masked.io_uring},
+      {"hardware-time", &masked.hardware_time},
+      {"tx-metadata", &masked.tx_metadata}};
   for (const std::string& name : names) {
     bool known = false;
     for (const auto& [rung, flag] : rungs) {
@@ -79,7 +83,7 @@ Result<Masked> masked_of(const std::vector<std::string>& names) {
     if (!known) {
       return bad("--without", name,
                  "It is zero-copy, native, multi-buffer, tx-budget, "
-                 "huge-pages, io_uring or hardware-time.");
+                 "huge-pages, io_uring, hardware-time or tx-metadata.");
     }
   }
   return masked;
@@ -124,12 +128,16 @@ void add_path_flags(CLI::App& app, RunFlags& flags) {
       ->capture_default_str();
   app.add_option("--without", flags.without,
                  "Rungs not to try: zero-copy, native, multi-buffer, "
-                 "tx-budget, huge-pages, io_uring, hardware-time")
+                 "tx-budget, huge-pages, io_uring, hardware-time, "
+                 "tx-metadata")
       ->delimiter(',')
       ->type_name("RUNG");
   app.add_flag("--timestamps", flags.timestamps,
                "Packets come with the time: the NIC's, where its driver tells, "
                "else by CLOCK_MONOTONIC");
+  app.add_flag("--tx-offload", flags.tx_offload,
+               "What handlers ask for as they send (checksums, timestamps, "
+               "launch times) is the NIC's work, where it offers it");
   add_dispatcher_flags(app, flags.dispatcher, flags.priority);
   app.add_flag("--spin", flags.spin, "Never sleep: a whole CPU for a queue");
   app.add_option("--batch", flags.batch, "Most packets to a turn, 1 to 256")
@@ -307,6 +315,7 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   options.force = flags.force;
   options.busy_poll = flags.busy_poll;
   options.timestamps = flags.timestamps;
+  options.tx_offload = flags.tx_offload;
   options.dispatcher = flags.dispatcher;
   options.priority = flags.priority;
   options.heal_timeout =

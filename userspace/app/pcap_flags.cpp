@@ -148,6 +148,7 @@ Result<testing::PcapOptions> pcap_options(const RunFlags& flags,
   options.bypass_flows = flags.bypass_flows;
   options.frames_per_queue = flags.frames_per_queue;
   options.holds = handler.holds;
+  options.tx_offload = flags.tx_offload;
   options.multi_buffer =
       std::ranges::find(flags.without, "multi-buffer") == flags.without.end();
   return options;

@@ -32,6 +32,9 @@ struct Granted {
 [[nodiscard]] std::string busy_poll(std::uint32_t budget,
                                     std::uint32_t napi_id);
 
+/// ", tx offload checksum timestamp(tai)"; "" where there is none.
+[[nodiscard]] std::string offload_text(const TxOffload& offload);
+
 /// What came of the captures of one port, or of their lack.
 struct PcapFiles {
   std::string port;

@@ -87,6 +87,13 @@ Json of(const Stats& stats) {
           {"handler", std::move(handler)}, {"ledger", of(stats.ledger())}};
 }
 
+Json of(const TxOffload& offload) {
+  return {
+      {"checksum", offload.checksum},
+      {"timestamp", offload.timestamp ? to_string(*offload.timestamp) : "off"},
+      {"launch_time", offload.launch_time}};
+}
+
 Json of(const Granted& granted) {
   Json queues = Json::array();
   for (const QueueGrant& queue : granted.queues) {
@@ -99,6 +106,7 @@ Json of(const Granted& granted) {
                       {"mode", granted.mode(queue)},
                       {"multi_buffer", queue.multi_buffer},
                       {"timestamps", timestamps(queue)},
+                      {"tx_offload", of(queue.tx_offload)},
                       {"wait", core.wait},
                       {"ring_size", core.ring_size},
                       {"frames", core.frames},
@@ -185,6 +193,20 @@ std::string status_json(const Engine& engine, const Stats& stats) {
   return dumped(json);
 }
 
+// Of a status, for people; "" where there is nothing.
+std::string offload_of(const Json& offload) {
+  std::string text;
+  if (offload.value("checksum", false)) text += " checksum";
+  const std::string clock = offload.value("timestamp", "off");
+  if (clock != "off") text += " timestamp(" + clock + ")";
+  if (offload.value("launch_time", false)) text += " launch-time";
+  return text.empty() ? text : ", tx offload" + text;
+}
+
+std::string offload_text(const TxOffload& offload) {
+  return offload_of(of(offload));
+}
+
 std::string status_text(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.contains("pid")) return "";
@@ -192,12 +214,13 @@ std::string status_text(const std::string& text) {
       fmt::format("owner: process {}\n", json["pid"].get<int>());
   for (const Json& queue : json["granted"]["queues"]) {
     lines += fmt::format(
-        "{} queue {}: cpu {}{}, {}, wait {}, timestamps {}{}\n",
+        "{} queue {}: cpu {}{}, {}, wait {}, timestamps {}{}{}\n",
         queue["interface"].get<std::string>(), queue["queue"].get<int>(),
         queue["cpu"].get<int>(),
         queue.value("displaced", false) ? " (lost: runs elsewhere)" : "",
         queue["mode"].get<std::string>(), queue["wait"].get<std::string>(),
         queue.value("timestamps", "off"),
+        offload_of(queue.value("tx_offload", Json::object())),
         busy_poll(queue.value("busy_poll", 0U), queue.value("napi_id", 0U)));
   }
   for (const Json& queue : json["queues"]) {

@@ -166,12 +166,13 @@ class TextShow : public Show {
     const CoreGrant& core = granted.cores[queue.core];
     put(fmt::format(
         "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
-        "bytes, {:.1f} MiB locked, timestamps {}, tx budget {}{}\n",
+        "bytes, {:.1f} MiB locked, timestamps {}, tx budget {}{}{}\n",
         queue.interface, queue.queue, core.cpu, granted.mode(queue),
         queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
         core.frames, core.frame_size,
         static_cast<double>(core.locked_bytes) / (1 << 20), timestamps(queue),
-        queue.tx_budget, busy_poll(queue.busy_poll, queue.napi_id)));
+        queue.tx_budget, offload_text(queue.tx_offload),
+        busy_poll(queue.busy_poll, queue.napi_id)));
     for (const Refused& each : queue.refused) {
       put(fmt::format("  not {}: {}\n", each.rung, each.reason));
     }
@@ -186,6 +187,9 @@ class TextShow : public Show {
         "{} queue {}: {}, its clock, rings {}, {} frames of {} bytes\n",
         queue.port, queue.queue, queue.interface, core.ring_size, core.frames,
         core.frame_size));
+    for (const Refused& each : queue.refused) {
+      put(fmt::format("  not {}: {}\n", each.rung, each.reason));
+    }
   }
 
   static void print_verdicts(const PortStats& port) {
@@ -250,6 +254,11 @@ Granted::Granted(const testing::PcapEngine& engine) : pcap(true) {
       queue.queue = q;
       queue.core = q;
       queue.multi_buffer = options.multi_buffer;
+      if (options.tx_offload) {
+        queue.refused.push_back(
+            {"TX offload",
+             "A capture has no NIC: the CPU completes checksums."});
+      }
     }
   }
 }

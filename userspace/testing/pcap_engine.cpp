@@ -139,6 +139,7 @@ Result<void> PcapEngine::start_cores(std::uint32_t holds, const Make& make) {
     seat->kernel->set_clock(clock_);
     seat->pool.emplace(memory, options_.frame_size);
     seat->pool->expect_metadata();
+    if (options_.tx_offload) seat->pool->reserve_front(sizeof(TxMetadata));
     for (std::size_t i = 0; i < options_.ports.size(); ++i) {
       seat->ports.emplace_back(static_cast<std::uint8_t>(i),
                                static_cast<std::uint16_t>(q),

@@ -19,6 +19,10 @@ std::vector<Port> make_ports(const SimCoreOptions& options, SimKernel& kernel,
     SimPort& side = kernel.add_port(each);
     ports.emplace_back(static_cast<std::uint8_t>(ports.size()),
                        std::uint16_t{0}, side.rings(), pool, each.ring_size);
+    if (each.tx_offload) {
+      pool.reserve_front(sizeof(TxMetadata));
+      ports.back().offer(*each.tx_offload);
+    }
     ports.back().refill();
   }
   return ports;

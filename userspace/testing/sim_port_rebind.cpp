@@ -105,6 +105,7 @@ void SimPort::open_socket() {
   stuck_until_ = Time{};
   for (const std::uint64_t addr : rebind_.frames) fill_.push(addr);
   rebind_.rings = rings();
+  rebind_.tx_offload = options_.tx_offload.value_or(TxOffload{});
   rebind_.fd = 0;
 }
 

@@ -2,8 +2,12 @@
 // From TX onto the wire, and the frames back by COMPLETION.
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <sluice/checksum.hpp>
 #include <sluice/testing/sim_port.hpp>
 #include <sluice/uapi.hpp>
+#include <utility>
 
 namespace sluice::testing {
 namespace {
@@ -15,11 +19,15 @@ constexpr Duration kFlightTime = microseconds(3);
 // Descriptors that a zero-copy driver takes each time it looks.
 constexpr std::uint32_t kDriverBatch = 64;
 constexpr std::uint32_t kOptions = XDP_PKT_CONTD | XDP_TX_METADATA;
+constexpr std::uint64_t kTxFlags = kTxTimestamp | kTxChecksum | kTxLaunchTime;
 
 }  // namespace
 
+// Room for metadata each descriptor must have, with metadata or without.
 bool SimPort::valid(const xdp_desc& desc) const noexcept {
+  const std::size_t room = options_.tx_offload ? sizeof(TxMetadata) : 0;
   return desc.len > 0 && desc.addr < world_.umem.size() &&
+         (desc.addr & (world_.frame_size - 1)) >= room &&
          (desc.addr & (world_.frame_size - 1)) + desc.len <=
              world_.frame_size &&
          (desc.options & ~kOptions) == 0;
@@ -72,8 +80,56 @@ void SimPort::drive_tx() {
       world_.showed(SimTrait::completion_blocked);
       return;
     }
+    if (held_back()) return;
     (void)take();
   }
+}
+
+// The device has that packet's launch time, and those behind it wait, too.
+bool SimPort::held_back() noexcept {
+  const xdp_desc& desc = tx_.peek();
+  if (draining_ || !outgoing_.empty() || !valid(desc)) return false;
+  return read_metadata(desc) && (asked_.flags & kTxLaunchTime) != 0 &&
+         asked_.launch_time > world_.clock.ns;
+}
+
+// Copy mode hands a launch time on to a driver that has no use for it.
+bool SimPort::offers(std::uint64_t flag) const noexcept {
+  if (!options_.tx_offload) return false;
+  if (!options_.zero_copy) return flag != kTxLaunchTime;
+  return (flag == kTxChecksum && options_.tx_offload->checksum) ||
+         (flag == kTxTimestamp && options_.tx_offload->timestamp) ||
+         (flag == kTxLaunchTime && options_.tx_offload->launch_time);
+}
+
+// What is asked for the packet that begins there. False: it can't be.
+bool SimPort::read_metadata(const xdp_desc& desc) noexcept {
+  asked_ = {};
+  if ((desc.options & XDP_TX_METADATA) == 0) return true;
+  if (!options_.tx_offload) return false;
+  TxMetadata asked{};
+  sim_copy(reinterpret_cast<std::byte*>(&asked),
+           &world_.umem[desc.addr - sizeof asked], sizeof asked);
+  const std::size_t end = std::size_t{asked.checksum_start} +
+                          asked.checksum_offset + sizeof(std::uint16_t);
+  if ((asked.flags & ~kTxFlags) != 0 ||
+      ((asked.flags & kTxChecksum) != 0 && end > desc.len)) {
+    return false;
+  }
+  for (const auto flag : {kTxTimestamp, kTxChecksum, kTxLaunchTime}) {
+    if (!offers(flag)) asked.flags &= ~flag;
+  }
+  asked_ = asked;
+  return true;
+}
+
+void SimPort::complete_checksum() noexcept {
+  if ((asked_.flags & kTxChecksum) == 0) return;
+  const be16 sum =
+      sum_of(std::span(bytes_).subspan(asked_.checksum_start)).udp_checksum();
+  std::memcpy(
+      &bytes_[std::size_t{asked_.checksum_start} + asked_.checksum_offset],
+      &sum, sizeof sum);
 }
 
 // A bad descriptor is consumed, counted, and comes back with the address that
@@ -98,10 +154,9 @@ SimPort::Taken SimPort::drain(const xdp_desc& desc) {
 SimPort::Taken SimPort::take() {
   const xdp_desc desc = tx_.peek();
   const bool first = !draining_ && outgoing_.empty();
-  if (!options_.zero_copy && first && valid(desc) &&
-      (desc.options & XDP_TX_METADATA) != 0) {
-    // Nobody said how long it is. The kernel lets go of what it had made of
-    // the descriptor, which completes it, and leaves it in TX.
+  if (first && valid(desc) && !read_metadata(desc) && !options_.zero_copy) {
+    // Of no length that was agreed on, or nonsense. The kernel lets go of what
+    // it had made of the descriptor, which completes it, and leaves it in TX.
     fly(desc.addr);
     return Taken::untaken;
   }
@@ -127,6 +182,7 @@ SimPort::Taken SimPort::take() {
   }
   if (more) return Taken::more;
   if (outgoing_.size() > 1) world_.showed(SimTrait::tx_chain);
+  complete_checksum();
   // A zero-copy driver has no way to say so.
   if (!options_.zero_copy && refused()) {
     finish(SimFate::refused);
@@ -166,12 +222,16 @@ void SimPort::finish(SimFate fate) {
   }
   world_.note('s', static_cast<std::uint64_t>(fate), sim_digest(bytes_));
   if (sink_) sink_({world_.clock, fate, index_, bytes_});
-  for (const std::uint64_t addr : outgoing_) fly(addr);
+  bool timed = (asked_.flags & kTxTimestamp) != 0 &&
+               (fate == SimFate::sent || fate == SimFate::refused);
+  for (const std::uint64_t addr : outgoing_) {
+    fly(addr, std::exchange(timed, false));
+  }
   outgoing_.clear();
   bytes_.clear();
 }
 
-void SimPort::fly(std::uint64_t addr) {
+void SimPort::fly(std::uint64_t addr, bool timed) {
   Time due = world_.clock + kFlightTime;
   if (world_.strikes(world_.faults.completion_late, SimTrait::completion_late,
                      index_)) {
@@ -181,7 +241,7 @@ void SimPort::fly(std::uint64_t addr) {
   if (flights_.empty() || !options_.zero_copy) {
     flights_due_ = std::min(flights_due_, due);
   }
-  flights_.push_back({addr, due});
+  flights_.push_back({addr, due, timed});
 }
 
 // Copy mode completes as each packet's memory is let go, in any order; a
@@ -204,6 +264,13 @@ void SimPort::complete() {
     }
     world_.frames.left(flight.addr);
     world_.note('c', flight.addr, index_);
+    if (flight.timed) {
+      constexpr std::size_t kBack =
+          sizeof(TxMetadata) - offsetof(TxMetadata, checksum_start);
+      const std::uint64_t ns = world_.clock.ns;
+      sim_copy(&world_.umem[flight.addr - kBack],
+               reinterpret_cast<const std::byte*>(&ns), sizeof ns);
+    }
     completion_.push(flight.addr);
   }
   flights_.resize(kept);

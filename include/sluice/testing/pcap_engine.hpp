@@ -46,6 +46,8 @@ struct PcapOptions {
   std::uint32_t holds = 0;             ///< Packets that the handler keeps.
   std::uint32_t bypass_flows = 0;      ///< As in EngineOptions.
   bool multi_buffer = true;            ///< Packets larger than a frame.
+  /// As in EngineOptions: a capture offers none, which is said.
+  bool tx_offload = false;
 };
 
 /// What became of the packets of one port. `read` is the sum of `cut`, what

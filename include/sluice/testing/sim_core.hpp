@@ -24,7 +24,8 @@ namespace sluice::testing {
 
 struct SimCoreOptions {
   std::uint64_t seed = 1;
-  /// One port each, named p0, p1 and so on.
+  /// One port each, named p0, p1 and so on. With room for TX metadata: all or
+  /// none, since they share their frames.
   std::vector<SimPortOptions> ports = {SimPortOptions{}};
   std::uint32_t frames = 1024;      ///< All ports' RX rings, and some more.
   std::uint32_t frame_size = 2048;  ///< 2048 or 4096.

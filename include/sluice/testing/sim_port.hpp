@@ -16,11 +16,14 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <sluice/clock.hpp>
 #include <sluice/kernel.hpp>
 #include <sluice/port.hpp>
 #include <sluice/testing/sim_ring.hpp>
 #include <sluice/testing/sim_world.hpp>
+#include <sluice/tx_offload.hpp>
+#include <sluice/uapi.hpp>
 #include <span>
 #include <vector>
 
@@ -41,6 +44,9 @@ struct SimPortOptions {
   /// Busy-polled zero-copy whose driver transmits elsewhere than it receives:
   /// no call but wake_tx() has it look at TX.
   bool tx_apart = false;
+  /// The memory was registered with room for TX metadata, and a zero-copy
+  /// driver offers this; copy mode completes checksums and tells the time.
+  std::optional<TxOffload> tx_offload = {};
 };
 
 /// Packets, as the wire saw them. Every packet that came in is in exactly one
@@ -147,6 +153,7 @@ class SimPort {
   struct Flight {  // A frame that was taken and not completed.
     std::uint64_t addr;
     Time due;
+    bool timed;  // The time is written in front of the packet.
   };
 
   // SimKernel's: what the loop asks for, and what time brings.
@@ -184,7 +191,11 @@ class SimPort {
   void finish(SimFate fate);
   [[nodiscard]] bool valid(const xdp_desc& desc) const noexcept;
   [[nodiscard]] std::uint32_t reserved() noexcept;
-  void fly(std::uint64_t addr);
+  void fly(std::uint64_t addr, bool timed = false);
+  [[nodiscard]] bool offers(std::uint64_t flag) const noexcept;
+  [[nodiscard]] bool read_metadata(const xdp_desc& desc) noexcept;
+  [[nodiscard]] bool held_back() noexcept;
+  void complete_checksum() noexcept;
   void complete();
   void flap();
 
@@ -240,6 +251,7 @@ class SimPort {
   bool tx_active_ = false;               // Zero-copy: takes from TX by itself.
   std::vector<std::uint64_t> outgoing_;  // Frames of the packet being taken.
   std::vector<std::byte> bytes_;         // And its bytes.
+  TxMetadata asked_{};                   // And what is asked for it.
   bool draining_ = false;  // What comes is of a packet that was given up.
 };
 
