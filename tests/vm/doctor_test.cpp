@@ -2,30 +2,16 @@
 // The doctor on a NIC with an RSS table, ntuple rules, interrupts and
 // coalescing, and on a host whose clock and io_uring may be changed: findings
 // made true, mended, and put back.
-#include <gtest/gtest.h>
-
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sluice/doctor.hpp>
-#include <sluice/testing/process.hpp>
 #include <string>
-#include <vector>
 
 #include "doctor_said.hpp"
+#include "vm_test.hpp"
 
 namespace sluice::testing {
 namespace {
-
-using Words = std::vector<std::string>;
-using namespace std::chrono_literals;
-
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 // A file of sysfs or procfs with another value, for a while.
 class Changed {
@@ -42,17 +28,15 @@ class Changed {
   std::string path_, before_;
 };
 
-class DoctorVmTest : public ::testing::Test {
+class DoctorVmTest : public VmTest {
  protected:
+  DoctorVmTest() : VmTest({"igb"}) {}
+
   const std::string kNic = "eth0";
 
   void SetUp() override {
-    const char* nic = std::getenv("SLUICE_VM_NIC");
-    // Interfaces of any other machine are left alone.
-    if (nic == nullptr || !std::filesystem::exists("/vm/command")) {
-      GTEST_SKIP() << "It needs the NICs of scripts/vm.sh.";
-    }
-    if (std::string(nic) != "igb") GTEST_SKIP() << "It needs an igb.";
+    VmTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     std::filesystem::create_directories("/run");  // The machine is bare.
     before_ = settings();
   }
