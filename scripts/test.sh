@@ -16,10 +16,11 @@ and ends with ctest's summary. Exit 0 only if everything passed.
                run them is told why they are left out, on one that can they
                must not be skipped.
   --quick      unit, pcap and style tests only; no root, under a minute
-  --vm         the release build in virtual machines (scripts/vm.sh): zero-copy
-               on NICs that have it and on some that only say so, and unit, BPF
-               and veth tests on Linux 6.1, the oldest that is promised. Where
-               QEMU or kernels cannot be fetched it says so and is left out
+  --vm         the release build in virtual machines (scripts/vm.sh), two at a
+               time: zero-copy on NICs that have it and on some that only say
+               so, the doctor, and unit, BPF and veth tests on Linux 6.1, the
+               oldest that is promised. Logs are in build/release/vm. Where QEMU
+               or kernels cannot be fetched it says so and is left out
   --sanitize   all tests but style, package and mutants under AddressSanitizer
                and UBSan, with the coverage of the packet path
                (scripts/coverage.sh), then under ThreadSanitizer
@@ -111,51 +112,93 @@ with_watch() {
   return "$result"
 }
 
-# in_vm WHAT FILTER OPTION...: a machine runs the tests that match, all of
-# which must pass. Exit 77: there can be no machine.
+# What makes the doctor's rarer findings true: two threads of one core, a second
+# node of memory that has a NIC and no CPU.
+far_node() {
+  local words=(-smp "2,cores=1,threads=2"
+    -object "memory-backend-ram,id=near,size=768M"
+    -object "memory-backend-ram,id=far,size=256M"
+    -numa "node,nodeid=0,memdev=near,cpus=0-1" -numa "node,nodeid=1,memdev=far"
+    -device "pxb-pcie,id=farbus,bus=pcie.0,bus_nr=64,numa_node=1"
+    -device "pcie-root-port,id=farslot,bus=farbus,chassis=64,slot=64"
+    -device "igb,bus=farslot,mac=52:54:00:00:01:00,romfile=")
+  echo "${words[*]}"
+}
+
+# Each machine once. All of vm_tests runs in each but the far node: a test says
+# which NICs it is for, and is skipped elsewhere.
+machines() {
+  machine oldest --kernel 6.1
+  machine igb --pairs 2
+  machine virtio --nic virtio --pairs 2
+  machine virtio-mq --nic virtio-mq
+  machine far-node --qemu "$(far_node)" --module bonding --module 8021q \
+    --module igbvf --add ip
+  machine virtio-plain --nic virtio-plain
+  machine virtio-no-reset --nic virtio-no-reset
+}
+
+# machine NAME OPTION...: runs beside one other at most.
+machine() {
+  [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n || true
+  echo 1 >"$logs/$1.code"
+  (
+    started=$SECONDS code=0
+    in_vm "$@" >"$logs/$1" 2>&1 || code=$?
+    echo "$code" >"$logs/$1.code"
+    say "machine $1: exit code $code after $((SECONDS - started)) s"
+  ) &
+}
+
 in_vm() {
-  local log=build/release/vm.log code=0
-  say "$1: $2"
-  scripts/vm.sh --timeout 900 "${@:3}" --add build/release/sluice \
-    --add ethtool build/release/vm_tests --gtest_brief=1 --gtest_color=no \
-    --gtest_filter="$2" 2>&1 | tee "$log" || code=${PIPESTATUS[0]}
-  [ "$code" -eq 0 ] || return "$code"
-  # A filter that matches nothing passes, too.
-  if ! grep -qE '^\[  PASSED  \] [1-9]' "$log" || grep -q SKIPPED "$log"; then
-    say "not all of these tests ran"
-    return 1
+  local each program=(build/release/vm_tests --gtest_color=no)
+  local options=(--timeout 900 --add build/release/sluice --add ethtool)
+  if [ "$1" = oldest ]; then
+    for each in ip ping setpriv unshare nsenter build/release/examples \
+      build/release/{vm,unit,bpf,veth}_tests build/release/traffic; do
+      options+=(--add "$each")
+    done
+    options+=(--module veth --memory 2048)
+    program=(tests/vm/oldest.sh)
+  elif [ "$1" = far-node ]; then
+    program+=("--gtest_filter=DoctorDevicesTest.*")
   fi
+  scripts/vm.sh "${options[@]}" "${@:2}" "${program[@]}"
 }
 
-# On Linux 6.1 tests may need more, and say so as they are skipped.
-on_oldest() {
-  local each extra=()
-  for each in ip ethtool ping setpriv unshare nsenter \
-    build/release/{unit_tests,bpf_tests,veth_tests,traffic,sluice,examples}; do
-    extra+=(--add "$each")
-  done
-  say "Linux 6.1: unit, BPF and veth tests"
-  scripts/vm.sh --kernel 6.1 --pairs 0 --module veth --memory 2048 \
-    --timeout 900 "${extra[@]}" tests/vm/oldest.sh
-}
-
-# every_vm: one machine at a time. 77 of any: none is to be had.
+# Every machine's tests, each of which must have passed in one of them. 77: a
+# machine is not to be had.
 every_vm() {
-  local zero='ZeroCopyTest.*' busy='BusyPollTest.*-*FirstPacket*'
-  in_vm "igb on Linux 6.18" "$zero:HealVmTest.EachChangeIsHealed" --pairs 2 &&
-    in_vm "virtio-net on Linux 6.18" "$zero:HealVmTest.A*:HealVmTest.T*" \
-      --pairs 2 --nic virtio &&
-    in_vm "igb, busy-polled" "$busy" &&
-    in_vm "virtio-net, busy-polled" "$busy" --nic virtio &&
-    in_vm "igb, busy-polled on Linux 6.1" 'BusyPollTest.ANapi*' --kernel 6.1 &&
-    in_vm "virtio-net without DMA of its own" \
-      RefusedTest.ADeviceWithoutDmaOfItsOwn --nic virtio-plain &&
-    in_vm "virtio-net without a reset of queues" \
-      RefusedTest.ADeviceThatCannotStopOneQueue --nic virtio-no-reset &&
-    in_vm "virtio-net with queues to spare" 'QueuesTest.*' --nic virtio-mq &&
-    in_vm "igb on Linux 6.1" RefusedTest.ADriverWithoutZeroCopy \
-      --kernel 6.1 &&
-    on_oldest
+  local file code result=0
+  scripts/vm-fetch.sh 6.18 6.1 >/dev/null || return
+  logs=build/release/vm
+  rm -rf "$logs"
+  mkdir -p "$logs"
+  trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
+  machines
+  wait
+  for file in "$logs"/*.code; do
+    code=$(<"$file")
+    [ "$code" -ne 0 ] || continue
+    ((code == 77 && result != 0)) || result=$code
+    cat "${file%.code}"
+  done
+  [ "$result" -eq 0 ] || return "$result"
+  passed_somewhere
+}
+
+passed_somewhere() {
+  local missed
+  missed=$(comm -23 \
+    <(build/release/vm_tests --gtest_list_tests | sed 's/ *#.*//' | awk '
+      /^[^ ].*\.$/ {suite = $1} /^ / {print suite $1}' | sort) \
+    <(sed -n 's/^\[       OK \] \([^ ]*\).*/\1/p' "$logs"/* | sort -u))
+  say "$(cat "$logs"/* | grep -c '^\[       OK') tests passed in machines"
+  [ -z "$missed" ] || {
+    say "these tests were skipped in every machine:"
+    echo "$missed"
+    return 1
+  }
 }
 
 # Sockets are opened on veth pairs only.
