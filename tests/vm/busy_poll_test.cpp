@@ -77,7 +77,12 @@ TEST_F(BusyPollTest, ASleepingLoopIsWokenByThem) {
 }
 
 // Before Linux 6.13. The run begins with interrupts, and goes on without.
-TEST_F(BusyPollTest, ANapiThatComesWithTheFirstPacketIsTold) {
+class LateNapiTest : public VmTest {
+ protected:
+  LateNapiTest() : VmTest({"igb on Linux 6.1"}) {}
+};
+
+TEST_F(LateNapiTest, ANapiThatComesWithTheFirstPacketIsTold) {
   EngineOptions busy = options({eth(0)});
   busy.busy_poll = 64;
   EngineRun run(std::move(busy));
