@@ -47,6 +47,14 @@ TEST(NumberListTest, RefusesTheSameNumberTwice) {
   EXPECT_FALSE(parse_number_list("--cpus", "0-4,3"));
 }
 
+TEST(CpuTest, NamedCpusComeFirstThenTheAllowedOnesInTurn) {
+  const std::vector<int> allowed = {2, 5};
+  EXPECT_EQ(cpus_for(3, {}, allowed), (std::vector<int>{2, 5, 2}));
+  EXPECT_EQ(cpus_for(2, {7}, allowed), (std::vector<int>{7, 5}));
+  EXPECT_EQ(cpus_for(1, {7, 8}, allowed), (std::vector<int>{7, 8}));
+  EXPECT_EQ(cpus_for(2, {}, {}), std::vector<int>{});
+}
+
 TEST(CpuTest, ThisProcessMayUseTheCpuItRunsOn) {
   const auto cpus = allowed_cpus();
   ASSERT_TRUE(cpus);
