@@ -125,15 +125,16 @@ far_node() {
   echo "${words[*]}"
 }
 
-# Each machine once. All of vm_tests runs in each but the far node: a test says
-# which NICs it is for, and is skipped elsewhere.
+# Each machine once, the longest first. All of vm_tests runs in each with cables
+# but the far node: a test says which NICs it is for, and is skipped elsewhere.
 machines() {
   machine oldest --kernel 6.1
   machine igb --pairs 2
   machine virtio --nic virtio --pairs 2
+  machine dispatcher --pairs 0
   machine virtio-mq --nic virtio-mq
   machine far-node --qemu "$(far_node)" --module bonding --module 8021q \
-    --module igbvf --add ip
+    --module igbvf
   machine virtio-plain --nic virtio-plain
   machine virtio-no-reset --nic virtio-no-reset
 }
@@ -151,19 +152,27 @@ machine() {
 }
 
 in_vm() {
-  local each program=(build/release/vm_tests --gtest_color=no)
+  local each tests=(build/release/vm_tests --gtest_color=no)
   local options=(--timeout 900 --add build/release/sluice --add ethtool)
-  if [ "$1" = oldest ]; then
-    for each in ip ping setpriv unshare nsenter build/release/examples \
-      build/release/{vm,unit,bpf,veth}_tests build/release/traffic; do
-      options+=(--add "$each")
-    done
-    options+=(--module veth --memory 2048)
-    program=(tests/vm/oldest.sh)
-  elif [ "$1" = far-node ]; then
-    program+=("--gtest_filter=DoctorDevicesTest.*")
-  fi
-  scripts/vm.sh "${options[@]}" "${@:2}" "${program[@]}"
+  local hosts=(ip ping setpriv unshare nsenter build/release/{examples,traffic})
+  case $1 in
+    oldest)
+      options+=(--module veth --memory 2048)
+      hosts+=(build/release/{vm,unit,bpf,veth}_tests)
+      tests=(tests/vm/oldest.sh)
+      ;;
+    dispatcher)
+      options+=(--module veth)
+      hosts+=(build/release/veth_tests xdp-filter xdp-loader
+        "/usr/lib/$(uname -m)-linux-gnu/bpf")
+      tests=(env SLUICE_REQUIRE_VETH=1 build/release/veth_tests
+        --gtest_color=no "--gtest_filter=DispatcherTest.*")
+      ;;
+    far-node) tests+=("--gtest_filter=DoctorDevicesTest.*") hosts=(ip) ;;
+    *) hosts=() ;;
+  esac
+  for each in ${hosts[@]+"${hosts[@]}"}; do options+=(--add "$each"); done
+  scripts/vm.sh "${options[@]}" "${@:2}" "${tests[@]}"
 }
 
 # Every machine's tests, each of which must have passed in one of them. 77: a
