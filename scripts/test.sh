@@ -130,7 +130,7 @@ far_node() {
 machines() {
   machine oldest --kernel 6.1
   machine igb --pairs 2
-  machine virtio --nic virtio --pairs 2
+  machine virtio --nic virtio --pairs 2 --append hugepages=16
   machine dispatcher --pairs 0
   machine virtio-mq --nic virtio-mq
   machine far-node --qemu "$(far_node)" --module bonding --module 8021q \

@@ -277,6 +277,10 @@ Result<Socket> Engine::open_socket(
                       : Timestamp::Clock::monotonic;
   }
   grant.refused = port.refused;
+  const Error& small_pages = core.umem->refusal();
+  if (small_pages.code != 0 && &port == ports_.front().get()) {
+    grant.refused.push_back({"huge pages", small_pages.message()});
+  }
   if (core.queue >= port.device.tx_queues) {
     grant.refused.push_back({"TX", no_tx(port.device)});
   }

@@ -26,8 +26,10 @@ struct UmemOptions {
 class Umem {
  public:
   /// Maps frames × frame_size zeroed bytes. Huge pages are asked for: reserved
-  /// ones (MFD_HUGETLB), else transparent ones.
-  /// System calls: memfd_create(2), ftruncate(2), mmap(2), madvise(2).
+  /// ones (MFD_HUGETLB), else transparent ones. Fails with ENOMEM, and leaves
+  /// nothing behind, where there is no room for it.
+  /// System calls: memfd_create(2), ftruncate(2), mmap(2), madvise(2), open(2)
+  /// of /proc/meminfo.
   [[nodiscard]] static Result<Umem> create(const UmemOptions& options);
 
   /// Maps the region behind `fd`, received from another process.
@@ -39,6 +41,9 @@ class Umem {
   }
   /// Reserved huge pages hold it. (Transparent ones are not told of.)
   [[nodiscard]] bool huge() const noexcept { return huge_; }
+  /// Why they do not, where this host has some reserved; code 0: they do, there
+  /// are none, or they were not asked for.
+  [[nodiscard]] const Error& refusal() const noexcept { return refusal_; }
   /// To give to another process.
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
@@ -47,6 +52,7 @@ class Umem {
   Fd fd_;
   Mapping mapping_;
   bool huge_ = false;
+  Error refusal_;
 };
 
 }  // namespace sluice

@@ -51,6 +51,33 @@ TEST(UmemTest, IsZeroedAndOfTheSizeAskedFor) {
   }
 }
 
+bool host_has_huge_pages() {
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string line; std::getline(meminfo, line);) {
+    if (line.starts_with("HugePages_Total:")) return !line.ends_with(" 0");
+  }
+  return false;
+}
+
+TEST(UmemTest, WithoutReservedHugePagesItIsOfSmallOnesAndThatIsNoNews) {
+  if (host_has_huge_pages()) GTEST_SKIP() << "This host has reserved some.";
+  const auto umem = Umem::create({.frames = 1024, .frame_size = 4096});
+  ASSERT_TRUE(umem);
+  EXPECT_FALSE(umem->huge());
+  EXPECT_EQ(umem->refusal().code, 0);
+}
+
+TEST(UmemTest, WhatTheHostDoesNotHaveIsRefusedBeforeItIsTaken) {
+  // 16 TiB.
+  const auto umem = Umem::create({.frames = ~0U, .frame_size = 4096});
+  ASSERT_FALSE(umem);
+  EXPECT_EQ(umem.error().code, ENOMEM);
+  const std::string message = umem.error().message();
+  EXPECT_NE(message.find("16777215 MiB are asked for"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find("--frames-per-queue"), std::string::npos);
+}
+
 TEST(UmemTest, WhoeverAdoptsItSeesTheSameBytes) {
   constexpr UmemOptions kOptions{.frames = 3, .frame_size = 2048};
   auto umem = Umem::create(kOptions);

@@ -166,11 +166,12 @@ class TextShow : public Show {
     const CoreGrant& core = granted.cores[queue.core];
     put(fmt::format(
         "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
-        "bytes, {:.1f} MiB locked, timestamps {}, tx budget {}{}{}\n",
+        "bytes, {:.1f} MiB locked{}, timestamps {}, tx budget {}{}{}\n",
         queue.interface, queue.queue, core.cpu, granted.mode(queue),
         queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
         core.frames, core.frame_size,
-        static_cast<double>(core.locked_bytes) / (1 << 20), timestamps(queue),
+        static_cast<double>(core.locked_bytes) / (1 << 20),
+        core.huge_pages ? " in huge pages" : "", timestamps(queue),
         queue.tx_budget, offload_text(queue.tx_offload),
         busy_poll(queue.busy_poll, queue.napi_id)));
     for (const Refused& each : queue.refused) {
