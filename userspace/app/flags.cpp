@@ -237,7 +237,13 @@ void add_prepared_flags(CLI::App& app, RunFlags& flags) {
   app.add_flag("--busy-poll{64}", flags.busy_poll,
                "Pollers drive the NIC: their own calls move packets, a budget "
                "of 64 at a time, and interrupts are held back")
-      ->type_name("[=BUDGET]");
+      ->type_name("[=BUDGET]")
+      // In a file it is true or false, or a number.
+      ->transform([](const std::string& text) {
+        return std::string(text == "true"    ? "64"
+                           : text == "false" ? "0"
+                                             : text);
+      });
 }
 
 void add_run_flags(CLI::App& app, RunFlags& flags) {
