@@ -76,6 +76,8 @@ NAMED = [
     Mutant("sent-not-unheld", PORT, "    pool_->unhold(queued_);\n", ""),
     Mutant("rx-release-forgets-the-count", PORT,
            "    counters_->rx_received += count;\n", ""),
+    Mutant("request-not-marked", "userspace/port.cpp",
+           "  tx_[first].options |= XDP_TX_METADATA;\n", ""),
     Mutant("tx-full-ignored", PORT,
            "return room_ - queued_ >= wanted;", "return true;"),
     Mutant("copy-not-held", "userspace/packet.cpp",
@@ -110,7 +112,8 @@ NAMED = [
            "    port.reclaim();  // The kernel takes no more than COMPLETION "
            "has room for.\n", ""),
     Mutant("missed-look-before-sleep", "userspace/poller.cpp",
-           "    if (port.receivable(1) > 0) return;\n", ""),
+           "    if (port.receivable(1) > 0 || port.untold() > 0) return;\n",
+           "    if (port.untold() > 0) return;\n"),
     Mutant("sleeps-with-untaken-tx", "userspace/poller.cpp",
            "    if (port.transmitting() == 0 || port.untaken() == 0) continue;\n",
            "    continue;\n"),

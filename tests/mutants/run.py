@@ -27,7 +27,7 @@ STAGES = [
                         "tests/sim/busy_poll_test.cpp"], 60),
     ("unit", "g++ -O0", ["tests/unit/%s_test.cpp" % name for name in (
         "ring frame_pool packet resize port poller poller_chain poller_kick "
-        "poller_sleep poller_busy_poll spsc").split()], 60),
+        "poller_sleep poller_busy_poll spsc tx_offload transmitted").split()], 60),
     ("threads", "clang++-19 -O1 -g -fsanitize=thread",
      ["tests/sim/threaded_test.cpp"], 120),
     ("litmus", "g++ -O2", ["tests/sim/litmus_test.cpp"], 60),

@@ -5,7 +5,6 @@
 
 #include <cstring>
 #include <optional>
-#include <sluice/engine.hpp>
 #include <sluice/parse.hpp>
 #include <sluice/tx_offload.hpp>
 #include <utility>
@@ -72,38 +71,6 @@ TEST(LeaveChecksumTest, WithoutLayer4OnlyTheHeaderIsCompleted) {
   parse(bytes).ipv4()->checksum = 0;
   EXPECT_FALSE(parse(bytes).leave_checksum());
   EXPECT_EQ(bytes, right);
-}
-
-// --- What a queue is granted -------------------------------------------------
-
-TEST(GrantTxOffloadTest, InZeroCopyItIsWhatTheDriverOffers) {
-  std::vector<Refused> refused;
-  EXPECT_EQ(grant_tx_offload(kAllOffloads, Mode::zero_copy, refused),
-            kAllOffloads);
-  EXPECT_TRUE(refused.empty());
-  EXPECT_EQ(grant_tx_offload({}, Mode::zero_copy, refused), TxOffload{});
-  ASSERT_EQ(refused.size(), 3U);
-  EXPECT_EQ(refused[0].rung, "TX checksum");
-  EXPECT_EQ(refused[1].rung, "TX timestamp");
-  EXPECT_EQ(refused[2].rung, "TX launch time");
-}
-
-TEST(GrantTxOffloadTest, InCopyModeLinuxCompletesChecksumsAndTellsItsOwnTime) {
-  for (const Mode mode : {Mode::copy, Mode::generic}) {
-    std::vector<Refused> refused;
-    const TxOffload granted = grant_tx_offload({}, mode, refused);
-    EXPECT_TRUE(granted.checksum);
-    EXPECT_EQ(granted.timestamp, Timestamp::Clock::tai);
-    EXPECT_FALSE(granted.launch_time);
-    ASSERT_EQ(refused.size(), 1U);
-    EXPECT_EQ(refused[0].rung, "TX launch time");
-    refused.clear();
-    EXPECT_TRUE(grant_tx_offload(kAllOffloads, mode, refused).launch_time);
-    EXPECT_EQ(grant_tx_offload(kAllOffloads, mode, refused).timestamp,
-              Timestamp::Clock::tai)
-        << "the NIC's clock is for zero-copy";
-    EXPECT_TRUE(refused.empty());
-  }
 }
 
 // --- A port ------------------------------------------------------------------
