@@ -183,7 +183,7 @@ every_vm() {
   logs=build/release/vm
   rm -rf "$logs"
   mkdir -p "$logs"
-  trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
+  trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
   machines
   wait
   for file in "$logs"/*.code; do
