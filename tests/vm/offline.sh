@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# offline.sh: without an archive there is no machine; that is said, exit code 77.
+# offline.sh: without an archive there is no machine; that is said, as code 77.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
