@@ -172,7 +172,8 @@ in_vm() {
     *) hosts=() ;;
   esac
   for each in ${hosts[@]+"${hosts[@]}"}; do options+=(--add "$each"); done
-  scripts/vm.sh "${options[@]}" "${@:2}" "${tests[@]}"
+  # Who is killed takes the machine along.
+  setpriv --pdeathsig TERM scripts/vm.sh "${options[@]}" "${@:2}" "${tests[@]}"
 }
 
 # Every machine's tests, each of which must have passed in one of them. 77: a
