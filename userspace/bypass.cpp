@@ -118,7 +118,7 @@ BypassTable::Place BypassTable::place_of(const Key& key) const noexcept {
   const auto& head = reinterpret_cast<const sluice_bypass_head&>(lines_[0]);
   std::uint64_t hash = 0;
   for (std::size_t i = 0; i < 5; ++i) hash += key.word[i] * head.hash[i];
-  hash = (hash ^ hash >> 32) * head.hash[5];
+  for (int i = 0; i < 2; ++i) hash = (hash ^ hash >> 32) * head.hash[5];
   const std::uint64_t bucket = (hash >> 32) * head.buckets >> 32;
   return {(1 + bucket) * kWays, static_cast<std::uint32_t>(hash) | 1};
 }

@@ -153,6 +153,19 @@ TEST_F(BypassTableTest, WhatExpiredGoesFirstAndIsNoEviction) {
   }
 }
 
+// Addresses that follow each other, as of a scan: whatever the table's secret
+// is, they spread over it as if they were drawn.
+TEST_F(BypassTableTest, FlowsOfOneSubnetSpreadOverTheTable) {
+  constexpr std::uint32_t kFlows = 50'000;
+  for (int i = 0; i < 40; ++i) {
+    BypassTable table = this->table(kFlows);
+    for (std::uint32_t number = 0; number < kFlows; ++number) {
+      ASSERT_TRUE(table.insert(flow(number), Action::drop, 100s, kNow));
+    }
+    ASSERT_LT(table.evicted(), kFlows / 200) << "of table " << i;
+  }
+}
+
 TEST_F(BypassTableTest, AsManyFlowsAsItIsMadeForMostlyFit) {
   constexpr std::uint32_t kFlows = 100'000;
   BypassTable table = this->table(kFlows);
