@@ -93,7 +93,7 @@ class Value {
     if (found == sets_.end()) {
       return line_.wrong(
           EINVAL, line_.column(),
-          quoted(line_.peek()) + " is not defined above; 'define " +
+          in_quotes(line_.peek()) + " is not defined above; 'define " +
               std::string(line_.peek().substr(1)) + " = { ... }' does");
     }
     return &found->second;
@@ -109,7 +109,7 @@ class Value {
     if (written->host_bits) {
       return line_.wrong(
           EINVAL, column,
-          quoted(line_.peek()) + " has bits set behind its prefix");
+          in_quotes(line_.peek()) + " has bits set behind its prefix");
     }
     const bool host = written->ip6 && written->prefix.length == 128;
     if (written->slash && !host && qualifiers_.type == Type::host) {
@@ -158,8 +158,9 @@ class Value {
   Result<Expression> parse_set(const NamedSet& set) {
     const std::size_t column = line_.column();
     if (set.ports) {
-      return line_.wrong(EINVAL, column,
-                         quoted(line_.peek()) + " holds ports, not addresses");
+      return line_.wrong(
+          EINVAL, column,
+          in_quotes(line_.peek()) + " holds ports, not addresses");
     }
     line_.take();
     return addresses(set, column);
@@ -176,7 +177,7 @@ class Value {
     if (!any &&
         families == (Primitive::kIp | Primitive::kArp | Primitive::kRarp)) {
       return line_.wrong(EINVAL, column,
-                         quoted(protocol) +
+                         in_quotes(protocol) +
                              " has no addresses of its own; "
                              "write '" +
                              std::string(protocol) + " and host'");
@@ -185,7 +186,7 @@ class Value {
         (set.prefixes6 || families == Primitive::kIp6)) {
       return line_.wrong(
           EINVAL, column,
-          quoted(protocol) + " has no such addresses, or not only such");
+          in_quotes(protocol) + " has no such addresses, or not only such");
     }
     return of_sides(qualifiers_.direction, [&](Side side) {
       Primitive four;
@@ -217,7 +218,7 @@ class Value {
     if (any || protocol == "sctp") port.transports |= Primitive::kSctp;
     if (port.transports == 0) {
       return line_.wrong(EINVAL, line_.column(),
-                         quoted(protocol) + " has no ports");
+                         in_quotes(protocol) + " has no ports");
     }
     const auto set = named();
     if (!set) return set.error();
@@ -225,7 +226,7 @@ class Value {
       if (!(*set)->ports) {
         return line_.wrong(
             EINVAL, line_.column(),
-            quoted(line_.peek()) + " holds addresses, not ports");
+            in_quotes(line_.peek()) + " holds addresses, not ports");
       }
       line_.take();
       if ((*set)->ports->size() == 1) {
@@ -271,7 +272,7 @@ class Value {
     }
     if (!ether && wanted.families == 0) {
       return line_.wrong(EINVAL, line_.column(),
-                         quoted(protocol) + " carries no protocol");
+                         in_quotes(protocol) + " carries no protocol");
     }
     NumberAhead ahead = number_ahead(line_);
     if (ahead.words == 0) {

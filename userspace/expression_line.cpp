@@ -32,7 +32,7 @@ bool are_one(char first, char second) {
 
 }  // namespace
 
-std::string quoted(std::string_view word) {
+std::string in_quotes(std::string_view word) {
   constexpr char kHex[] = "0123456789abcdef";
   constexpr std::size_t kShown = 60;
   std::string text = "'";
@@ -95,12 +95,12 @@ Error Line::expected(std::string_view what) const {
   return wrong(EINVAL, column(),
                "Expected " + std::string(what) +
                    (done() ? std::string(" at the end of the line")
-                           : ", found " + quoted(peek())));
+                           : ", found " + in_quotes(peek())));
 }
 
 Error Line::unsupported(std::string_view why) const {
   return wrong(EOPNOTSUPP, column(),
-               quoted(peek()) + " is not supported: " + std::string(why));
+               in_quotes(peek()) + " is not supported: " + std::string(why));
 }
 
 Error Line::wrong(int code, std::size_t column, std::string advice) const {

@@ -18,7 +18,7 @@ struct Token {
 };
 
 /// "'word'", with what can't be printed as \xNN, and long ones shortened.
-[[nodiscard]] std::string quoted(std::string_view word);
+[[nodiscard]] std::string in_quotes(std::string_view word);
 
 /// Reads one line from left to right. The texts must outlive it.
 class Line {

@@ -13,8 +13,8 @@ namespace sluice {
 namespace {
 
 using language::FileId;
+using language::in_quotes;
 using language::Line;
-using language::quoted;
 
 constexpr std::size_t kIncludeDepthMax = 8;
 constexpr std::size_t kIncludesMax = 10'000;
@@ -113,7 +113,7 @@ Result<void> Lists::read_lines(Text& text) {
 }
 
 Result<void> Lists::read_option(const std::string& expression) {
-  const std::string source = "--steer " + quoted(expression);
+  const std::string source = "--steer " + in_quotes(expression);
   list_.sources.push_back(source);
   Line line(source);
   line.start(expression, 0);
@@ -178,7 +178,7 @@ Result<void> Lists::read_label(Line& line, Rule& rule) {
   if (!is_name(label)) {
     return line.wrong(
         EINVAL, line.column(),
-        quoted(line.peek()) + " is not a label: @ and " + kNameIs);
+        in_quotes(line.peek()) + " is not a label: @ and " + kNameIs);
   }
   const auto [other, fresh] =
       labels_.try_emplace(rule_id(label).value, list_.rules.size() - 1);
@@ -186,13 +186,14 @@ Result<void> Lists::read_label(Line& line, Rule& rule) {
     const Rule& first = list_.rules[other->second];
     const std::string place = list_.place(first.source, first.line);
     if (first.label == label) {
-      return line.wrong(
-          EINVAL, line.column(),
-          "The label " + quoted(line.peek()) + " is already that of " + place);
+      return line.wrong(EINVAL, line.column(),
+                        "The label " + in_quotes(line.peek()) +
+                            " is already that of " + place);
     }
     return line.wrong(EINVAL, line.column(),
-                      "The label " + quoted(line.peek()) + " has the same id " +
-                          "as " + quoted("@" + first.label) + " of " + place +
+                      "The label " + in_quotes(line.peek()) +
+                          " has the same id " + "as " +
+                          in_quotes("@" + first.label) + " of " + place +
                           ": change one of them");
   }
   rule.label = label;
@@ -265,7 +266,7 @@ Result<void> Lists::read_define(Text& text) {
   const std::string name(line.peek());
   if (list_.sets.contains(name)) {
     return line.wrong(EINVAL, line.column(),
-                      quoted(name) + " is already defined");
+                      in_quotes(name) + " is already defined");
   }
   line.take();
   if (!line.skip("=")) return line.expected("'=' after the name");
@@ -308,10 +309,11 @@ Result<void> Lists::read_include(Text& text) {
       (name.starts_with('/') ? "" : folder) + std::string(name);
   const auto file = language::read_file(path);
   if (!file) {
-    return line.wrong(file.error().code, column, "Cannot read " + quoted(path));
+    return line.wrong(file.error().code, column,
+                      "Cannot read " + in_quotes(path));
   }
   if (std::ranges::find(open_, file->id) != open_.end()) {
-    return line.wrong(ELOOP, column, quoted(path) + " includes itself");
+    return line.wrong(ELOOP, column, in_quotes(path) + " includes itself");
   }
   return read_file(*file, path);
 }

@@ -81,7 +81,7 @@ Result<void> read_element(Line& line, Elements& elements) {
     if (!elements.ports.empty()) return line.expected("a port or a port range");
     if (written->host_bits) {
       return line.wrong(EINVAL, line.column(),
-                        quoted(word) + " has bits set behind its prefix");
+                        in_quotes(word) + " has bits set behind its prefix");
     }
     (written->ip6 ? elements.prefixes6 : elements.prefixes4)
         .push_back(written->prefix);

@@ -11,8 +11,8 @@
 namespace sluice {
 namespace {
 
+using language::in_quotes;
 using language::KindsByDepth;
-using language::quoted;
 using Kind = Primitive::Kind;
 
 constexpr std::size_t kImpossibleMax = 100;
@@ -110,7 +110,7 @@ class Looking {
 
   void impossible(std::size_t i) {
     if (++impossible_ > kImpossibleMax) return;
-    add(i, quoted(rules_[i].expression) + " can match no packet");
+    add(i, in_quotes(rules_[i].expression) + " can match no packet");
   }
 
   void never_asked() {
@@ -129,7 +129,7 @@ class Looking {
 
   void tell(const Surprise& surprise, const char* sentence) {
     if (!surprise.first) return;
-    std::string text = quoted(rules_[*surprise.first].expression) + " ";
+    std::string text = in_quotes(rules_[*surprise.first].expression) + " ";
     if (surprise.rules > 1) {
       text += "(and " + std::to_string(surprise.rules - 1) + " more) ";
     }
