@@ -137,6 +137,7 @@ machines() {
     --module igbvf
   machine virtio-plain --nic virtio-plain
   machine virtio-no-reset --nic virtio-no-reset
+  machine virtio-oldest --nic virtio --kernel 6.1
 }
 
 # machine NAME OPTION...: runs beside one other at most.

@@ -117,13 +117,14 @@ parts_of() {
     END {if (!parts) print whole}'
 }
 
-# Without one of these a kernel is of no use, or of an older cache.
-wanted=(vmlinuz modules/{igb,igbvf,virtio_net,veth,bonding,8021q}.ko)
+# Of a kernel: network drivers and qdiscs that tests use, and what those are made
+# of. A cache that was made for another list is not whole.
+parts=('vmlinuz*' 'kernel/drivers/net/*.ko*' 'kernel/net/sched/*.ko*'
+  kernel/net/core kernel/net/{8021q,802,llc,tls} kernel/drivers/virtio
+  kernel/drivers/dca kernel/drivers/i2c/algos
+  kernel/drivers/net/{bonding,ethernet/intel/igb{,vf}})
 
-is_whole() {
-  local part
-  for part in "${wanted[@]}"; do [ -s "$1/$part" ] || return 1; done
-}
+is_whole() { [ "$(cat "$1/parts" 2>/dev/null)" = "${parts[*]}" ]; }
 
 fetch_kernel() {
   local root=$work/kernel package part
@@ -136,24 +137,19 @@ fetch_kernel() {
   for part in $(parts_of "$root" "$package"); do
     (cd "$root/new" && quietly "$part" apt_in "$root" apt-get download "$part")
   done
-  # Network drivers and qdiscs that tests use, and what those are made of.
   for part in "$root"/new/*.deb; do
     dpkg-deb --fsys-tarfile "$part" |
       tar -x -C "$root/files" --no-anchored --wildcards \
-        --no-wildcards-match-slash 'vmlinuz*' 'kernel/drivers/net/*.ko*' \
-        'kernel/net/sched/*.ko*' \
-        kernel/net/core kernel/net/{8021q,802,llc,tls} \
-        kernel/drivers/dca kernel/drivers/i2c/algos \
-        kernel/drivers/net/{bonding,ethernet/intel/igb{,vf}} 2>/dev/null ||
-        true
+        --no-wildcards-match-slash "${parts[@]}" 2>/dev/null || true
   done
   find "$root/files" -name '*.ko*' -exec mv -t "$root/keep/modules" {} +
   "$cache/qemu/busybox" unxz "$root"/keep/modules/*.xz 2>/dev/null || true
   find "$root/files" -name 'vmlinuz*' -type f -exec mv {} "$root/keep/vmlinuz" \;
-  for part in "${wanted[@]}"; do
+  for part in vmlinuz modules/{igb,igbvf,virtio_net,veth,bonding,8021q}.ko; do
     [ -s "$root/keep/$part" ] || fail "there is no $part in $package"
   done
-  rm -rf "$cache/${package#linux-image-}"
+  echo "${parts[*]}" >"$root/keep/parts"
+  rm -rf "${cache:?}/${package#linux-image-}"
   mv "$root/keep" "$cache/${package#linux-image-}"
   ln -sfn "${package#linux-image-}" "$cache/linux-$1"
   rm -rf "$root/new" "$root/files"

@@ -142,15 +142,15 @@ choose_nic() {
   local virtio=virtio-net-pci,disable-legacy=on
   case $nic in
     igb) device=igb modules+=(igb) ;;
-    virtio) device=$virtio,iommu_platform=on modules+=(virtio_net) ;;
+    virtio) device=$virtio,iommu_platform=on modules+=(virtio_pci virtio_net) ;;
     virtio-mq)
       device=$virtio,iommu_platform=on,mq=on,vectors=$((2 * pairs_max + 2))
-      modules+=(virtio_net)
+      modules+=(virtio_pci virtio_net)
       ;;
-    virtio-plain) device=$virtio modules+=(virtio_net) ;;
+    virtio-plain) device=$virtio modules+=(virtio_pci virtio_net) ;;
     virtio-no-reset)
       device=$virtio,iommu_platform=on,queue_reset=off
-      modules+=(virtio_net)
+      modules+=(virtio_pci virtio_net)
       ;;
     *) fail "--nic is not '$nic'; see --help" 2 ;;
   esac

@@ -104,5 +104,39 @@ TEST_F(BusyPollTest, ARunSaysWhatItPollsAndPutsTheInterfaceBack) {
   }
 }
 
+// Before Linux 6.13. The run begins with interrupts, and goes on without.
+class LateNapiTest : public VmTest {
+ protected:
+  LateNapiTest() : VmTest({"virtio on Linux 6.1"}) {}
+};
+
+TEST_F(LateNapiTest, ANapiThatComesWithTheFirstPacketIsTold) {
+  EngineOptions busy = options({eth(0)});
+  busy.busy_poll = 64;
+  EngineRun run(std::move(busy));
+  ASSERT_TRUE(run.start<services::Reflect>());
+  for (const QueueGrant& grant : run->queues()) {
+    EXPECT_EQ(grant.napi_id, 0u);
+    EXPECT_NE(reason(grant.refused, "busy polling"), "");
+  }
+  Wire far = wire(eth(1));
+  expect_reflected(far, eth(1), eth(0), 500);
+  EXPECT_TRUE(run.until(30s, [&] {
+    return std::ranges::all_of(run->queues(), [](const QueueGrant& grant) {
+      return grant.napi_id != 0;
+    });
+  }));
+  std::size_t told = 0;
+  for (const std::string& line : run->take_news()) {
+    told += line.find("busy polled from now on, by NAPI") != std::string::npos;
+  }
+  EXPECT_EQ(told, run->queues().size());
+  for (const QueueGrant& grant : run->queues()) {
+    EXPECT_EQ(reason(grant.refused, "busy polling"), "");
+  }
+  expect_reflected(far, eth(1), eth(0), 500);
+  run.stop();
+}
+
 }  // namespace
 }  // namespace sluice::testing
