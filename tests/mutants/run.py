@@ -172,7 +172,7 @@ def main():
         return 1
     if options.slice:
         wanted = [each for each in NAMED if each.name in SLICE]
-        how = functools.partial(judge, stages=QUICK, packets=200_000)
+        how = functools.partial(judge, stages=QUICK, packets=500_000)
     else:
         print(f"mutants: seed {options.seed}", flush=True)
         wanted = NAMED + drawn(options.seed, options.random)

@@ -333,7 +333,8 @@ TEST(PropertyTest, EveryFrameHasOneOwnerAndEveryPacketOneFate) {
   SimCounts counts;
   std::uint64_t received = 0;
   std::uint64_t virtual_ns = 0;
-  for (; received < packets; ++seed) {
+  std::uint64_t scenarios = 0;
+  for (; received < packets; ++seed, ++scenarios) {
     const ReplayLine replay(seed, "PropertyTest.EveryFrame*");
     const Outcome outcome = run(draw(seed, kScenarioPackets));
     counts += outcome.counts;
@@ -347,7 +348,8 @@ TEST(PropertyTest, EveryFrameHasOneOwnerAndEveryPacketOneFate) {
     const auto trait = static_cast<SimTrait>(i);
     std::printf("  %-20s %10" PRIu64 "\n", name_of(trait), counts[trait]);
   }
-  if (seed_given != nullptr) return;
+  // A few scenarios may all be without some fault.
+  if (seed_given != nullptr || scenarios < 10) return;
   for (const Floor& floor : kFloors) {
     EXPECT_GE(counts[floor.trait], floor.least * packets / 10'000'000)
         << name_of(floor.trait) << " showed too seldom";
