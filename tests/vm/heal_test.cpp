@@ -203,7 +203,7 @@ TEST_F(HealVmTest, RandomEventsUnderLoad) {
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
   Dice dice(seed);
   const char* const wanted = std::getenv("SLUICE_HEAL_EVENTS");
-  const int events = wanted != nullptr ? std::atoi(wanted) : 6;
+  const int events = wanted != nullptr ? std::atoi(wanted) : 4;
   start();
   for (int i = 0; i < events && !HasFailure(); ++i) {
     const std::string at = dice.below(2) == 0 ? name_ : eth(1);
