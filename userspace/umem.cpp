@@ -11,41 +11,9 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
-
 std::string described(const UmemOptions& options) {
   return std::to_string(options.frames) + " frames of " +
          std::to_string(options.frame_size) + " bytes";
-}
-
-std::string mebibytes(std::uint64_t bytes) {
-  return std::to_string(bytes >> 20) + " MiB";
-}
-
-// Of a host that has reserved some; else there is nothing to tell.
-Error why_not_huge(std::size_t size, const UmemOptions& options) {
-  const HugePages pages = huge_pages();
-  if (pages.total == 0) return {};
-  if (size % kHugePage != 0) {
-    return {EINVAL, "huge pages", described(options),
-            "These are no whole huge pages: choose another number with "
-            "--frames-per-queue."};
-  }
-  return {ENOMEM, "huge pages", described(options),
-          mebibytes(size) + " are needed, and " +
-              mebibytes(pages.free * pages.size) + " of the " +
-              mebibytes(pages.total * pages.size) +
-              " reserved are free: reserve more (sysctl vm.nr_hugepages)."};
-}
-
-// Memory is taken at once, and pinned. What is not there would be taken from
-// others: by the kernel, which ends one of them or this process.
-Result<void> check_room(std::size_t size, const UmemOptions& options) {
-  const std::uint64_t available = memory_available();
-  if (size <= available) return {};
-  return Error{ENOMEM, "memory", described(options),
-               mebibytes(size) + " are asked for, and " + mebibytes(available) +
-                   " can be had: lower --frames-per-queue or --ring-size."};
 }
 
 struct Memory {
@@ -87,8 +55,9 @@ Result<Umem> Umem::create(const UmemOptions& options) {
   if (fits) memory = make_memory(size, MFD_HUGETLB, options);
   umem.huge_ = static_cast<bool>(memory);
   if (!umem.huge_) {
-    if (options.huge_pages) umem.refusal_ = why_not_huge(size, options);
-    if (auto room = check_room(size, options); !room) return room.error();
+    const std::string what = described(options);
+    if (options.huge_pages) umem.refusal_ = why_not_huge(size, what);
+    if (auto room = check_room(size, what); !room) return room.error();
     memory = make_memory(size, 0, options);
   }
   if (!memory) return memory.error();

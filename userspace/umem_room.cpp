@@ -2,6 +2,7 @@
 #include "umem_room.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <limits>
@@ -51,8 +52,7 @@ std::uint64_t left_in(const std::string& group) {
   return *limit - std::min(*limit, kept);
 }
 
-}  // namespace
-
+// What the host has available, or less where a group allows less.
 std::uint64_t memory_available() {
   std::uint64_t least = kUnlimited;
   if (const auto kib = field("/proc/meminfo", "MemAvailable:")) {
@@ -71,6 +71,13 @@ std::uint64_t memory_available() {
   return least;
 }
 
+// Huge pages that this host has reserved, of its default size.
+struct HugePages {
+  std::uint64_t total = 0;
+  std::uint64_t free = 0;  // Neither used nor promised.
+  std::uint64_t size = 0;  // Of one, in bytes.
+};
+
 HugePages huge_pages() {
   const std::string path = "/proc/meminfo";
   HugePages pages;
@@ -80,6 +87,35 @@ HugePages huge_pages() {
   pages.free = free - std::min(free, promised);
   pages.size = field(path, "Hugepagesize:").value_or(0) * 1024;
   return pages;
+}
+
+std::string mebibytes(std::uint64_t bytes) {
+  return std::to_string(bytes >> 20) + " MiB";
+}
+
+}  // namespace
+
+Result<void> check_room(std::size_t size, const std::string& what) {
+  const std::uint64_t available = memory_available();
+  if (size <= available) return {};
+  return Error{ENOMEM, "memory", what,
+               mebibytes(size) + " are asked for, and " + mebibytes(available) +
+                   " can be had: lower --frames-per-queue or --ring-size."};
+}
+
+Error why_not_huge(std::size_t size, const std::string& what) {
+  const HugePages pages = huge_pages();
+  if (pages.total == 0) return {};
+  if (size % kHugePage != 0) {
+    return {EINVAL, "huge pages", what,
+            "These are no whole huge pages: choose another number with "
+            "--frames-per-queue."};
+  }
+  return {ENOMEM, "huge pages", what,
+          mebibytes(size) + " are needed, and " +
+              mebibytes(pages.free * pages.size) + " of the " +
+              mebibytes(pages.total * pages.size) +
+              " reserved are free: reserve more (sysctl vm.nr_hugepages)."};
 }
 
 }  // namespace sluice
