@@ -83,9 +83,10 @@ void Engine::advance(std::size_t index) {
       if (all_are(index, Rebind::Step::recovered)) {
         port.healing.stage = Stage::away;
       }
-      break;
+      return;
     case Stage::away:
-      if (monotonic_now() >= port.healing.next) find_again(index);
+      if (monotonic_now() < port.healing.next) return;
+      find_again(index);
       break;
     case Stage::lending:
       if (!all_are(index, Rebind::Step::lent)) break;
@@ -97,8 +98,8 @@ void Engine::advance(std::size_t index) {
       if (all_are(index, Rebind::Step::joined)) return rejoined(index);
       break;
   }
-  // One that is there is not given up, whatever the time: the process may have
-  // been stopped all the while.
+  // Only one that was looked for is given up, whatever the time: the process
+  // may have been stopped all the while.
   if (port.healing.stage != Stage::away ||
       monotonic_now() - port.healing.since < options_.heal_timeout) {
     return;
