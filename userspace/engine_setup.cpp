@@ -61,6 +61,14 @@ Result<void> check_sizes(std::uint32_t ring_size, std::uint32_t frame_size,
   return {};
 }
 
+Result<std::uint32_t> check_frames(std::uint32_t frames, std::uint32_t needed) {
+  if (frames >= needed) return frames;
+  return Error{ENOBUFS, "frames", std::to_string(frames) + " per queue",
+               "At least " + std::to_string(needed) +
+                   " are needed: raise --frames-per-queue, or lower "
+                   "--ring-size."};
+}
+
 // What the kernel holds for receiving and sending, what the handler keeps, and
 // a burst on its way from one to the other.
 Result<std::uint32_t> frames_of(const EngineOptions& options) {
@@ -72,12 +80,7 @@ Result<std::uint32_t> frames_of(const EngineOptions& options) {
     const std::uint32_t frames = 4 * options.ring_size * ports + options.holds;
     return (std::max(frames, needed) + kStep - 1) / kStep * kStep;
   }
-  if (options.frames_per_queue >= needed) return options.frames_per_queue;
-  return Error{ENOBUFS, "frames",
-               std::to_string(options.frames_per_queue) + " per queue",
-               "At least " + std::to_string(needed) +
-                   " are needed: raise --frames-per-queue, or lower "
-                   "--ring-size."};
+  return check_frames(options.frames_per_queue, needed);
 }
 
 const char* to_string(Mode mode) noexcept {

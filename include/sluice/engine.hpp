@@ -100,6 +100,10 @@ struct EngineOptions {
                                        std::uint32_t frame_size,
                                        std::uint32_t batch);
 
+/// `frames` of a core, if they are as many as needed. ENOBUFS: too few.
+[[nodiscard]] Result<std::uint32_t> check_frames(std::uint32_t frames,
+                                                 std::uint32_t needed);
+
 /// The frames of a core: `frames_per_queue`, or where that is 0, as many as are
 /// needed and as many again. ENOBUFS: those are too few.
 [[nodiscard]] Result<std::uint32_t> frames_of(const EngineOptions& options);

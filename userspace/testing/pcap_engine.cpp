@@ -109,12 +109,7 @@ Result<std::uint32_t> PcapEngine::frames_of_a_core(std::uint32_t holds) const {
   const std::uint32_t needed =
       2 * options_.ring_size * ports + holds + 2 * options_.batch;
   if (options_.frames_per_queue == 0) return needed;
-  if (options_.frames_per_queue >= needed) return options_.frames_per_queue;
-  return Error{ENOBUFS, "frames",
-               std::to_string(options_.frames_per_queue) + " per queue",
-               "At least " + std::to_string(needed) +
-                   " are needed: raise --frames-per-queue, or lower "
-                   "--ring-size."};
+  return check_frames(options_.frames_per_queue, needed);
 }
 
 Result<void> PcapEngine::start_cores(std::uint32_t holds, const Make& make) {
