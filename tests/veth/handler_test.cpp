@@ -6,12 +6,10 @@
 #include <sluice/services/echo.hpp>
 #include <sluice/services/reflect.hpp>
 
-#include "veth_test.hpp"
+#include "numbered.hpp"
 
 namespace sluice::testing {
 namespace {
-
-constexpr std::uint16_t kPort = 7;
 
 class HandlerTest : public VethTest {
  protected:
@@ -29,28 +27,6 @@ class HandlerTest : public VethTest {
     options.ring_size = 64;
     options.poller.batch = 16;
     return options;
-  }
-  // A datagram with a number in its first bytes.
-  static Bytes datagram(std::uint32_t number, std::size_t size = 32) {
-    std::string payload(size, 'x');
-    std::memcpy(payload.data(), &number, sizeof number);
-    return Frame()
-        .eth(kMacB, kMacA)
-        .ipv4("10.203.0.2", "10.203.0.1")
-        .udp(4000, kPort)
-        .payload(payload);
-  }
-  static constexpr std::size_t kPayload = 14 + 20 + 8;
-  static std::uint32_t number_in(std::span<const std::byte> packet) {
-    std::uint32_t number = 0;
-    std::memcpy(&number, packet.data() + kPayload, sizeof number);
-    return number;
-  }
-  // From port 7 to us: what the handlers under test send.
-  static bool is_answer(std::span<const std::byte> packet) {
-    return packet.size() >= kPayload + 4 && packet[12] == std::byte{8} &&
-           packet[13] == std::byte{0} && packet[34] == std::byte{0} &&
-           packet[35] == std::byte{kPort};
   }
 };
 

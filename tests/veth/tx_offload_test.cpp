@@ -8,12 +8,10 @@
 #include <set>
 #include <sluice/parse.hpp>
 
-#include "veth_test.hpp"
+#include "numbered.hpp"
 
 namespace sluice::testing {
 namespace {
-
-constexpr std::uint16_t kPort = 7;
 
 class TxOffloadTest : public VethTest {
  protected:
@@ -36,25 +34,6 @@ class TxOffloadTest : public VethTest {
     if (run->queues()[0].tx_offload.checksum) return true;
     EXPECT_EQ(run->queues()[0].refused.back().rung, "TX offload");
     return false;
-  }
-  static Bytes datagram(std::uint32_t number, std::size_t size = 32) {
-    std::string payload(size, 'x');
-    std::memcpy(payload.data(), &number, sizeof number);
-    return Frame()
-        .eth(kMacB, kMacA)
-        .ipv4("10.203.0.2", "10.203.0.1")
-        .udp(4000, kPort)
-        .payload(payload);
-  }
-  static bool is_answer(std::span<const std::byte> packet) {
-    return packet.size() >= 46 && packet[12] == std::byte{8} &&
-           packet[13] == std::byte{0} && packet[34] == std::byte{0} &&
-           packet[35] == std::byte{kPort};
-  }
-  static std::uint32_t number_in(std::span<const std::byte> packet) {
-    std::uint32_t number = 0;
-    std::memcpy(&number, packet.data() + 42, sizeof number);
-    return number;
   }
   // Sends so many, and expects each answer, in any order, with good sums.
   void expect_good_answers(std::uint32_t count, std::size_t pair = 0,
