@@ -53,7 +53,11 @@ static __always_inline __u32 next_of(const struct sluice_node* node,
                                      __u32 value) {
   __u32 rank = 0;
 #pragma unroll
-  for (int i = 0; i < 9; ++i) rank += (node->last[i] - value) >> 31;
+  for (int i = 0; i < 9; ++i) {
+    __u32 less = node->last[i] - value;
+    asm volatile("" : "+r"(less)); /* Or clang makes it a branch. */
+    rank += less >> 31;
+  }
   return node->ref[rank & 15];
 }
 

@@ -207,18 +207,17 @@ __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
 
 /* --- All of it ------------------------------------------------------------ */
 
-/* The class of each field that some rule asks for. */
+/* The class of each field that some rule asks for. `none` of the others is 0,
+   which nobody asks; read rather than known, so that the verifier joins the
+   ways again. */
 static __always_inline void find_records(struct lookup* lookup,
                                          const struct sluice_hot* list) {
   const struct facts* facts = &lookup->facts;
   const __u32 active = lookup->active;
-  const __u32 asked = list->fields;
-  const __u32 have = facts->have;
-#define SLUICE_CLASS(field, found)                               \
-  if (asked & SLUICE_HAVE(field)) {                              \
-    lookup->records[1 + (field)] =                               \
-        have & SLUICE_HAVE(field) ? (found) : list->none[field]; \
-  }
+  const __u32 asked = list->fields & facts->have;
+#define SLUICE_CLASS(field, found) \
+  lookup->records[1 + (field)] =   \
+      asked & SLUICE_HAVE(field) ? (found) : list->none[field];
 #define SLUICE_CLASS16(field, value) \
   SLUICE_CLASS(field, classify16(active, list->root[field], value))
 #define SLUICE_CLASS_ADDRESS(field, words)                                     \

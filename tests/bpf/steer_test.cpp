@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The XDP program, run by the kernel on crafted packets: verdicts, counters,
-// live changes, identity. What expressions mean is judged in meaning_test.cpp.
+// live changes, identity, what the verifier has to look at. What expressions
+// mean is judged in meaning_test.cpp.
+#include <bpf/bpf.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -328,6 +330,21 @@ TEST_F(SteerTest, AnUnloadedProgramIsGone) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   EXPECT_FALSE(sluice::identity_of(id));
+}
+
+// A start takes as long as the verifier does. It doubles with each branch whose
+// ways the verifier cannot join again.
+TEST_F(SteerTest, TheVerifierIsSoonDone) {
+  const Fd fd(bpf_prog_get_fd_by_id(program().id()));
+  if (!fd && errno == EPERM && !sluice::testing::must_not_skip()) {
+    GTEST_SKIP() << "reading a program's facts needs CAP_SYS_ADMIN";
+  }
+  ASSERT_TRUE(fd);
+  bpf_prog_info info{};
+  __u32 size = sizeof info;
+  ASSERT_EQ(bpf_obj_get_info_by_fd(fd.get(), &info, &size), 0);
+  EXPECT_GT(info.verified_insns, 1000u);
+  EXPECT_LT(info.verified_insns, 80'000u);
 }
 
 }  // namespace
