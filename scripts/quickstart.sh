@@ -42,6 +42,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ "$(id -u)" -eq 0 ] ||
   fail "needs root, for network namespaces and XDP; try: sudo $0"
 [ "$(nproc)" -ge 2 ] || fail "needs two cores, one for each queue"
+obstacle=$(scripts/why-no-netns.sh)
+[ -z "$obstacle" ] || fail "$obstacle"
 
 scripts/setup.sh
 say "building"

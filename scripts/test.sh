@@ -34,15 +34,15 @@ say() { echo "test: $*"; }
 
 # Why this machine cannot run BPF and veth tests; empty if it can.
 why_no_veth() {
+  local effective bit obstacle
   [ "$(id -u)" -eq 0 ] || { echo "not root"; return; }
-  local effective bit
   effective=$((16#$(awk '/^CapEff/ {print $2}' /proc/self/status)))
   for bit in 12:CAP_NET_ADMIN 13:CAP_NET_RAW 21:CAP_SYS_ADMIN 38:CAP_PERFMON \
     39:CAP_BPF; do
     ((effective >> ${bit%:*} & 1)) || { echo "no ${bit#*:}"; return; }
   done
-  unshare --net ip link add sluice-t0 type veth peer name sluice-t1 \
-    2>/dev/null || { echo "no veth pair can be made"; return; }
+  obstacle=$(scripts/why-no-netns.sh)
+  [ -z "$obstacle" ] || { echo "$obstacle"; return; }
   python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW, 0)' \
     2>/dev/null || { echo "the kernel has no AF_XDP"; return; }
 }

@@ -165,8 +165,9 @@ choose_nic() {
       -device "$device,netdev=net$i,bus=slot$i,mac=52:54:00:00:00:0$i,romfile=")
   done
   [ "$nic" = virtio-mq ] || return 0
-  unshare --net true 2>/dev/null ||
-    fail "taps for virtio-mq cannot be made: that takes root" 77
+  local obstacle
+  obstacle=$("$(dirname "${BASH_SOURCE[0]}")/why-no-netns.sh")
+  [ -z "$obstacle" ] || fail "taps for virtio-mq cannot be made: $obstacle" 77
   # shellcheck disable=SC2016 # $1 and the like belong to the inner shell.
   within=(unshare --net bash -euc '
     for ((i = 0; i < $1; i++)); do
