@@ -6,8 +6,8 @@
 #include "act.h"
 #include "bypass.h"
 
-/* Filled in by user space before loading, read back by anyone who may. Not
-   read here: libbpf binds it to the program. */
+/* Filled in by user space before loading, read back by anyone who may. Where it
+   is not read, libbpf binds it to the program all the same. */
 const volatile struct sluice_identity identity SEC(".rodata") = {
     .magic = SLUICE_MAGIC,
     .abi_version = SLUICE_ABI_VERSION,

@@ -9,8 +9,21 @@
 extern int bpf_xdp_metadata_rx_timestamp(const struct xdp_md* xdp,
                                          __u64* timestamp) __ksym;
 
+/* Room for the instructions that the kernel puts in as it loads the program.
+   Without it the program is moved to larger memory, and the list of programs
+   that are bound to the device still names the old one: when the device goes,
+   the kernel (seen with 6.18) reads what was freed, and dies with the RTNL lock
+   held. These can't be reached, and are thrown away before others come in.
+   Source: bpf_prog_realloc() and __bpf_prog_offload_destroy(). */
+static __always_inline void leave_room(void) {
+  if (identity.magic != SLUICE_MAGIC) {
+    asm volatile(".rept 1024\nr0 = 0\n.endr" ::: "r0");
+  }
+}
+
 SEC("xdp")
 int sluice_timed(struct xdp_md* xdp) {
+  leave_room();
   __u64 time = 0;
   if (hot_list(*(volatile __u32*)&direct.in_force)->timestamps &&
       bpf_xdp_metadata_rx_timestamp(xdp, &time) != 0) {

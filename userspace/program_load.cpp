@@ -61,6 +61,21 @@ void set_flags(ObjectFile& file, bool frags, int bound_to) {
   bpf_program__set_flags(file.program(), flags);
 }
 
+// A program that grew as it was loaded may have been moved, and must not be
+// there when its device goes: see bpf/timed.bpf.c, which prevents that.
+Result<void> check_place(const ObjectFile& file) {
+  bpf_prog_info info{};
+  __u32 size = sizeof info;
+  const int done =
+      bpf_obj_get_info_by_fd(bpf_program__fd(file.program()), &info, &size);
+  if (done != 0) return bpf_failed(done, "bpf(OBJ_GET_INFO)", "sluice_timed");
+  const std::size_t given = bpf_program__insn_cnt(file.program());
+  if (info.xlated_prog_len <= given * sizeof(bpf_insn)) return {};
+  return Error{EOPNOTSUPP, "bpf(PROG_LOAD)", "sluice_timed",
+               "This kernel made the program larger, and is not safe when the "
+               "device of such a one goes."};
+}
+
 Result<void> set_up(ObjectFile& file, const ProgramOptions& options) {
   sluice_identity own = own_identity(options.owner_pid);
   own.frags = options.frags ? 1 : 0;
@@ -88,6 +103,9 @@ Result<void> Program::State::load(const ProgramOptions& options) {
   // A program that is called by another is loaded for that one: dispatch().
   bpf_program__set_autoload(file->program(), !dispatcher);
   if (auto loaded = file->load(); !loaded) return loaded;
+  if (options.bound_to != 0) {
+    if (auto safe = check_place(*file); !safe) return safe;
+  }
   for (std::size_t i = 0; i < kMaps; ++i) {
     auto map = kept(bpf_map__fd(file->map(static_cast<Map>(i))));
     if (!map) return map.error();
@@ -124,6 +142,7 @@ Result<void> Program::bind_to(int ifindex) {
   if (auto reused = state_->reuse_maps(*file); !reused) return reused;
   set_flags(*file, identity().frags != 0, ifindex);
   if (auto loaded = file->load(); !loaded) return loaded;
+  if (auto safe = check_place(*file); !safe) return safe;
   if (auto taken = state_->take_program(*file); !taken) return taken;
   return state_->look_at_program();
 }
