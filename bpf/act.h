@@ -2,6 +2,7 @@
 /* What becomes of a packet, and of the counters. */
 #pragma once
 
+#include "hints.h"
 #include "lookup.h"
 
 static __always_inline void count_verdict(__u32 verdict, __u64 bytes) {
@@ -146,21 +147,28 @@ __noinline int put_metadata(struct xdp_md* xdp, struct lookup* lookup,
                             __u32 decision) {
   if (!lookup) return 0;
   if ((void*)(long)xdp->data_meta < (void*)(long)xdp->data) return 0;
+  const struct sluice_hot* list = hot_list(lookup->active);
+  struct told told = {};
+  ask_nic(xdp, list->hints, &told);
   if (bpf_xdp_adjust_meta(xdp, -(int)sizeof(struct sluice_metadata))) return 0;
   struct sluice_metadata* metadata = (void*)(long)xdp->data_meta;
   if ((void*)(metadata + 1) > (void*)(long)xdp->data) return 0;
-  const struct sluice_hot* list = hot_list(lookup->active);
   metadata->magic = SLUICE_METADATA_MAGIC;
   metadata->rule = decision & SLUICE_RULE_MASK;
   metadata->version = list->version;
-  metadata->time = lookup->hardware_time;
+  metadata->time = told.time;
   metadata->clock = SLUICE_CLOCK_HARDWARE;
-  if (!lookup->hardware_time) {
-    const int timed = list->timestamps != 0;
+  if (!told.time) {
+    const int timed = (list->hints & SLUICE_HINT_TIME) != 0;
     metadata->time = timed ? bpf_ktime_get_ns() : 0;
     metadata->clock = timed ? SLUICE_CLOCK_MONOTONIC : SLUICE_CLOCK_NONE;
   }
   metadata->label = label_of(lookup->active, metadata->rule);
+  metadata->hints = told.hints;
+  metadata->hash_type = told.hash_type;
+  metadata->hash = told.hash;
+  metadata->vlan_protocol = bpf_ntohs(told.vlan_protocol);
+  metadata->vlan_control = told.vlan_control;
   return 1;
 }
 

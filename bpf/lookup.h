@@ -25,9 +25,8 @@ struct lookup {
   __u32 best;                       /* Decision of the first match so far. */
   __u32 slot;                       /* Of its counter; none for a flow. */
   __u32 flow;                       /* Line of the entry; 0: not a flow. */
-  __u32 noted;         /* The last rule that went on to the next. */
-  __u64 bytes;         /* Of the packet. */
-  __u64 hardware_time; /* 0: none was taken. */
+  __u32 noted; /* The last rule that went on to the next. */
+  __u64 bytes; /* Of the packet. */
 };
 
 /* Keeps a decision, if its rule is the first match so far. `flow` is the line

@@ -19,6 +19,13 @@ struct {
 /* One variable: the compiler lays several out as it pleases. */
 struct sluice_direct direct SEC(".data.hot");
 
+/* Filled in by user space before loading, read back by anyone who may. Where it
+   is not read here, libbpf binds it to the program all the same. */
+const volatile struct sluice_identity identity SEC(".rodata") = {
+    .magic = SLUICE_MAGIC,
+    .abi_version = SLUICE_ABI_VERSION,
+};
+
 /* The lines of a list. Sizes differ, which is what BPF_F_INNER_MAP is for; user
    space maps the memory instead of writing element by element. */
 struct image_map {

@@ -8,4 +8,4 @@
 #include "steer.h"
 
 SEC("xdp")
-int sluice_plain(struct xdp_md* xdp) { return steer_by_rules(xdp, 0); }
+int sluice_plain(struct xdp_md* xdp) { return steer_by_rules(xdp); }

@@ -3,4 +3,4 @@
 #include "steer.h"
 
 SEC("xdp")
-int sluice_steer(struct xdp_md* xdp) { return steer_by_rules(xdp, 0); }
+int sluice_steer(struct xdp_md* xdp) { return steer_by_rules(xdp); }

@@ -6,13 +6,6 @@
 #include "act.h"
 #include "bypass.h"
 
-/* Filled in by user space before loading, read back by anyone who may. Where it
-   is not read, libbpf binds it to the program all the same. */
-const volatile struct sluice_identity identity SEC(".rodata") = {
-    .magic = SLUICE_MAGIC,
-    .abi_version = SLUICE_ABI_VERSION,
-};
-
 /* Asks the rules, and counts for the one that decides. */
 static __always_inline __u32 ask(struct xdp_md* xdp, struct lookup* lookup) {
   const __u32 active = lookup->active;
@@ -35,11 +28,9 @@ static __always_inline __u32 ask(struct xdp_md* xdp, struct lookup* lookup) {
   return lookup->best;
 }
 
-/* All of the program, but for the time that hardware took, if it did. */
-static __always_inline int steer_by_rules(struct xdp_md* xdp,
-                                          __u64 hardware_time) {
+/* All of the program. */
+static __always_inline int steer_by_rules(struct xdp_md* xdp) {
   struct lookup lookup = {};
-  lookup.hardware_time = hardware_time;
   /* Not end - start: that is only the first buffer, and needs CAP_PERFMON. */
   lookup.bytes = bpf_xdp_get_buff_len(xdp);
   lookup.active = *(volatile __u32*)&direct.in_force & 1;

@@ -148,7 +148,7 @@ Result<void> Engine::reattach(PortState& port) {
   const bool pinned = port.program->pinned();
   port.program->detach();
   port.refused.clear();
-  if (port.program->identity().timed != 0) {
+  if (port.program->identity().hints != 0) {
     auto bound = port.program->bind_to(port.device.index);
     if (!bound) return bound;
   }

@@ -105,12 +105,6 @@ Result<void> Engine::adopt(PortState& port, Program program) {
   if (options_.dispatcher && !program.dispatched()) {
     return refusal("It is the only one there, and no dispatcher calls it");
   }
-  if (options_.timestamps && program.identity().timed == 0) {
-    port.refused.push_back(
-        {"hardware timestamps",
-         "The attached program is not bound to the device: attach it with "
-         "--timestamps."});
-  }
   if (options_.bypass_flows > 0 && program.bypass() == nullptr) {
     return refusal("It has no table for flows to be bypassed");
   }
@@ -129,6 +123,7 @@ Result<void> Engine::adopt(PortState& port, Program program) {
                   list);
   port.program = std::move(program);
   tell_of_metadata(port);
+  grant_hints(port);
   port.attached_to = port.device.index;
   return {};
 }
@@ -138,39 +133,10 @@ ProgramOptions Engine::program_options(const PortState& port) const {
           .frags = port.multi_buffer,
           .bypass_flows = options_.bypass_flows,
           .owner_pid = 0,
+          .rx_hints = {},
           .bound_to = 0,
           .dispatcher = options_.dispatcher,
           .priority = options_.priority};
-}
-
-// The first rung, where times are asked for: bound to the device, whose clock
-// they are by then. The rungs below tell why no program can be attached at all.
-bool Engine::attach_timed(PortState& port) {
-  const auto refuse = [&port](std::string reason) {
-    port.refused.push_back({"hardware timestamps", std::move(reason)});
-    return false;
-  };
-  if (!options_.timestamps) return false;
-  if (options_.masked.hardware_time) return refuse("It was masked.");
-  if (options_.masked.native || options_.mode == Mode::generic) {
-    return refuse("They need the native mode.");
-  }
-  if (options_.dispatcher) {
-    return refuse("A program that a dispatcher calls is bound to no device.");
-  }
-  if (!has_hardware_time(port.device.index)) {
-    return refuse("The driver offers none to XDP programs.");
-  }
-  ProgramOptions options = program_options(port);
-  options.bound_to = port.device.index;
-  auto program = Program::load(options);
-  if (!program) return refuse(program.error().message());
-  auto attached = program->attach(port.device.index, AttachMode::native);
-  if (!attached) return refuse(attached.error().message());
-  port.program = std::move(*program);
-  port.attached = AttachMode::native;
-  port.attached_to = port.device.index;
-  return true;
 }
 
 Result<void> Engine::attach(PortState& port) {
@@ -178,7 +144,7 @@ Result<void> Engine::attach(PortState& port) {
   if (port.multi_buffer && options_.masked.multi_buffer) {
     return mtu_error(port.device, options_.frame_size);
   }
-  if (attach_timed(port)) return see_what_attaching_changed(port);
+  if (attach_bound(port)) return see_what_attaching_changed(port);
   auto program = Program::load(program_options(port));
   if (!program) return program.error();
   port.program = std::move(*program);
@@ -192,7 +158,7 @@ Result<void> Engine::climb_attach(PortState& port) {
   } else if (options_.mode != Mode::generic) {
     rungs.push_back(AttachMode::native);
   }
-  const bool bound = port.program->identity().timed != 0;
+  const bool bound = port.program->identity().hints != 0;
   if (!bound &&
       (options_.mode == Mode::automatic || options_.mode == Mode::generic)) {
     rungs.push_back(AttachMode::generic);
@@ -215,6 +181,7 @@ Result<void> Engine::climb_attach(PortState& port) {
 // Drivers may add queues for XDP.
 Result<void> Engine::see_what_attaching_changed(PortState& port) {
   tell_of_metadata(port);
+  grant_hints(port);
   auto device = Netdev::read(port.device.name);
   if (!device) return device.error();
   port.device = std::move(*device);
@@ -271,10 +238,10 @@ Result<Socket> Engine::open_socket(
   grant.interface = port.device.name;
   grant.queue = core.queue;
   grant.multi_buffer = port.multi_buffer;
+  grant.rx_hints = port.hints;
   if (options_.timestamps && port.program->gives_metadata()) {
-    grant.clock = port.program->identity().timed != 0
-                      ? Timestamp::Clock::hardware
-                      : Timestamp::Clock::monotonic;
+    grant.clock = port.hints.time ? Timestamp::Clock::hardware
+                                  : Timestamp::Clock::monotonic;
   }
   grant.refused = port.refused;
   const Error& small_pages = core.umem->refusal();

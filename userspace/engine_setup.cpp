@@ -144,7 +144,7 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
   if (auto safe = check_cut_off(options.interface, rules); !safe) return safe;
   auto attached = *pinned ? adopt(*port, std::move(**pinned)) : attach(*port);
   if (!attached) return attached;
-  port->program->set_timestamps(options_.timestamps);
+  port->program->set_rx_hints(wanted_hints());
   ports_.push_back(std::move(port));
   return {};
 }

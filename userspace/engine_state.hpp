@@ -56,6 +56,8 @@ struct Engine::PortState {
   AttachMode attached = AttachMode::native;
   int attached_to = 0;  // Index of the interface.
   bool multi_buffer = false;
+  RxHints hints;                 // Granted; of the time: the hardware's.
+  std::string unbound;           // Why the program can ask no NIC; "": it may.
   std::vector<Refused> refused;  // Of the attach ladder.
   Healing healing;
   Outage outage;

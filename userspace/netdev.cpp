@@ -170,10 +170,10 @@ std::vector<std::uint32_t> rss_table(const std::string& name) {
   return {command.begin() + 2, command.end()};
 }
 
-bool has_hardware_time(int ifindex) {
-  const auto offered =
-      netlink::told_of_device(ifindex, netdev_family::kDevRxMetadata);
-  return offered && (*offered & netdev_family::kRxTimestamp) != 0;
+RxHints driver_rx_hints(int ifindex) {
+  return RxHints::of(
+      netlink::told_of_device(ifindex, netdev_family::kDevRxMetadata)
+          .value_or(0));
 }
 
 TxOffload driver_tx_offload(int ifindex) {

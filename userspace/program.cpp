@@ -134,7 +134,7 @@ Result<void> Program::State::publish(steering::LiveList next) {
   if (done != 0) return bpf_failed(done, "bpf(MAP_UPDATE_ELEM)", "images");
   data.hot[slot] = next.hot();
   data.hot[slot].version = ++version;
-  data.hot[slot].timestamps = list ? data.hot[1 - slot].timestamps : 0;
+  data.hot[slot].hints = list ? data.hot[1 - slot].hints : 0;
   std::atomic_ref(data.in_force).store(slot);
   if (list) {
     // The kernel waits for programs that run only after the change of a map of
@@ -254,9 +254,9 @@ std::size_t Program::rules_bytes() const noexcept {
 
 std::uint64_t Program::version() const noexcept { return state_->version; }
 
-void Program::set_timestamps(bool on) noexcept {
+void Program::set_rx_hints(RxHints wanted) noexcept {
   sluice_direct& data = state_->data();
-  std::atomic_ref(data.hot[data.in_force & 1].timestamps).store(on ? 1 : 0);
+  std::atomic_ref(data.hot[data.in_force & 1].hints).store(wanted.bits());
 }
 
 Result<void> Program::set_socket(std::uint32_t queue, int fd) {

@@ -62,16 +62,16 @@ void set_flags(ObjectFile& file, bool frags, int bound_to) {
 }
 
 // A program that grew as it was loaded may have been moved, and must not be
-// there when its device goes: see bpf/timed.bpf.c, which prevents that.
+// there when its device goes: see bpf/bound.bpf.c, which prevents that.
 Result<void> check_place(const ObjectFile& file) {
   bpf_prog_info info{};
   __u32 size = sizeof info;
   const int done =
       bpf_obj_get_info_by_fd(bpf_program__fd(file.program()), &info, &size);
-  if (done != 0) return bpf_failed(done, "bpf(OBJ_GET_INFO)", "sluice_timed");
+  if (done != 0) return bpf_failed(done, "bpf(OBJ_GET_INFO)", "sluice_bound");
   const std::size_t given = bpf_program__insn_cnt(file.program());
   if (info.xlated_prog_len <= given * sizeof(bpf_insn)) return {};
-  return Error{EOPNOTSUPP, "bpf(PROG_LOAD)", "sluice_timed",
+  return Error{EOPNOTSUPP, "bpf(PROG_LOAD)", "sluice_bound",
                "This kernel made the program larger, and is not safe when the "
                "device of such a one goes."};
 }
@@ -79,9 +79,9 @@ Result<void> check_place(const ObjectFile& file) {
 Result<void> set_up(ObjectFile& file, const ProgramOptions& options) {
   sluice_identity own = own_identity(options.owner_pid);
   own.frags = options.frags ? 1 : 0;
-  own.timed = options.bound_to != 0 ? 1 : 0;
+  own.hints = options.rx_hints.bits();
   if (auto set = file.set_identity(own); !set) return set;
-  set_flags(file, options.frags, options.bound_to);
+  set_flags(file, options.frags, own.hints != 0 ? options.bound_to : 0);
   return set_bypass_size(file.map(Program::State::bypassed),
                          options.bypass_flows);
 }
@@ -93,8 +93,9 @@ Result<void> Program::State::load(const ProgramOptions& options) {
   constexpr std::size_t kDescriptors = 2 * (kMaps + 1) + 4;
   if (auto enough = check_descriptors(kDescriptors); !enough) return enough;
   const Captured captured;
-  auto file = ObjectFile::open(options.bound_to != 0 ? ObjectFile::Kind::timed
-                                                     : ObjectFile::Kind::steer);
+  auto file =
+      ObjectFile::open(options.rx_hints == RxHints{} ? ObjectFile::Kind::steer
+                                                     : ObjectFile::Kind::bound);
   if (!file) return file.error();
   if (auto set = set_up(*file, options); !set) return set;
   dispatcher = options.dispatcher;
@@ -103,7 +104,7 @@ Result<void> Program::State::load(const ProgramOptions& options) {
   // A program that is called by another is loaded for that one: dispatch().
   bpf_program__set_autoload(file->program(), !dispatcher);
   if (auto loaded = file->load(); !loaded) return loaded;
-  if (options.bound_to != 0) {
+  if (options.rx_hints != RxHints{}) {
     if (auto safe = check_place(*file); !safe) return safe;
   }
   for (std::size_t i = 0; i < kMaps; ++i) {
@@ -137,7 +138,7 @@ Result<void> Program::State::reuse_maps(const ObjectFile& file) const {
 Result<void> Program::bind_to(int ifindex) {
   assert(state_->ifindex == 0);
   const Captured captured;
-  auto file = ObjectFile::open(ObjectFile::Kind::timed);
+  auto file = ObjectFile::open(ObjectFile::Kind::bound);
   if (!file) return file.error();
   if (auto reused = state_->reuse_maps(*file); !reused) return reused;
   set_flags(*file, identity().frags != 0, ifindex);

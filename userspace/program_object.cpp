@@ -11,11 +11,11 @@
 #include <string_view>
 #include <vector>
 
+#include "bound.skel.h"
 #include "plain.skel.h"
 #include "program_advice.hpp"
 #include "program_owner.hpp"
 #include "steer.skel.h"
-#include "timed.skel.h"
 
 namespace sluice {
 namespace {
@@ -90,7 +90,7 @@ Error load_failed(int code, const char* call) {
 Result<ObjectFile> ObjectFile::open(Kind kind) {
   std::size_t size = 0;
   const void* const bytes = kind == Kind::steer   ? steer_bpf::elf_bytes(&size)
-                            : kind == Kind::timed ? timed_bpf::elf_bytes(&size)
+                            : kind == Kind::bound ? bound_bpf::elf_bytes(&size)
                                                   : plain_bpf::elf_bytes(&size);
   bpf_object_open_opts options{};
   options.sz = sizeof options;

@@ -35,7 +35,7 @@ class Captured {
 class ObjectFile {
  public:
   /// As bpf/ has them: for all, for one device, for a dispatcher.
-  enum class Kind : std::uint8_t { steer, timed, plain };
+  enum class Kind : std::uint8_t { steer, bound, plain };
   /// REQUIRES: a Captured.
   [[nodiscard]] static Result<ObjectFile> open(Kind kind);
 

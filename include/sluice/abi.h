@@ -14,7 +14,7 @@
 #endif
 
 /* Of this file. The owner of a running program may be another version. */
-#define SLUICE_ABI_VERSION 3
+#define SLUICE_ABI_VERSION 4
 /* Most queues of one interface that can be steered to. */
 #define SLUICE_QUEUES_MAX 64
 
@@ -226,7 +226,7 @@ struct sluice_hot {
   __u32 flows_count; /* 1: rules that name whole flows count in entries. */
   __u32 is_short;    /* One word of clauses, and all lines are in `lines`. */
   __u32 labels;      /* Line: label ids by rule, 16 to a line; 0: none. */
-  __u32 timestamps;  /* 1: packets are steered with the time. */
+  __u32 hints;       /* SLUICE_HINT_: packets are steered with these. */
   __u32 reserved;
   __u16 kind_class[SLUICE_KINDS];
   __u16 proto_class[SLUICE_PROTOS];
@@ -244,6 +244,12 @@ struct sluice_direct {
   struct sluice_hot hot[2];
 };
 
+/* What a NIC can tell of a packet beside its bytes: the bits of the kernel's
+   enum netdev_xdp_rx_metadata. */
+#define SLUICE_HINT_TIME 1
+#define SLUICE_HINT_HASH 2
+#define SLUICE_HINT_VLAN 4
+
 /* In front of a packet that is steered: which rule of which list did it. Where
    a driver has no room for it, a packet comes without. */
 #define SLUICE_METADATA_MAGIC 0x534c4d44u /* "SLMD" */
@@ -258,10 +264,15 @@ struct sluice_metadata {
   __u32 rule;    /* Number in the list; SLUICE_RULE_MASK: the default. */
   __u64 version; /* Of the list. */
   __u64 time;    /* In ns, by `clock`. */
-  __u32 clock;   /* enum sluice_clock. */
   __u32 label;   /* Id of the rule's label; 0: it has none. */
+  __u8 clock;    /* enum sluice_clock. */
+  __u8 hints; /* SLUICE_HINT_HASH, SLUICE_HINT_VLAN: there is what follows. */
+  __u16 hash_type;     /* As enum xdp_rss_hash_type of Linux 6.3. */
+  __u32 hash;          /* By the NIC. */
+  __u16 vlan_protocol; /* Host order, as the next. */
+  __u16 vlan_control;
 };
-SLUICE_ASSERT_SIZE(struct sluice_metadata, 32);
+SLUICE_ASSERT_SIZE(struct sluice_metadata, 40);
 
 /* One counter of one CPU. */
 struct sluice_count {
@@ -337,7 +348,8 @@ struct sluice_identity {
   __u32 abi_version; /* SLUICE_ABI_VERSION of who loaded it. */
   __u32 owner_pid;   /* In the owner's PID namespace. */
   __u16 frags;       /* 1: loaded for packets in several buffers. */
-  __u16 timed;       /* 1: asks the NIC for the time, for one interface. */
+  __u16 hints;       /* SLUICE_HINT_: asks the NIC for these, which takes a
+                        program for one interface; 0: it is for any. */
   __u64 owner_start; /* Field 22 of /proc/PID/stat: tells reused pids apart. */
   char version[16];  /* Of Sluice, NUL-terminated. */
 };

@@ -75,6 +75,9 @@ struct EngineOptions {
   /// programs and the mode is native, else by the kernel's, for some 20 ns a
   /// packet.
   bool timestamps = false;
+  /// Packet::rx_hash() and vlan_tag(), where the NIC's driver tells them to XDP
+  /// programs and the mode is native.
+  bool rx_hints = false;
   /// Sockets prefer busy polling (SO_PREFER_BUSY_POLL): the cores' own system
   /// calls move packets in the driver, at most so many each, 1 to 65535; 0: its
   /// interrupts do. They are held back only where the interface's settings
@@ -125,6 +128,7 @@ struct QueueGrant {
   /// By which clock packets come with their time; none: they come without. Of
   /// hardware: where it took none of a packet, that one has the kernel's.
   std::optional<Timestamp::Clock> clock;
+  RxHints rx_hints;  ///< That the NIC is asked for.
   TxOffload tx_offload;
   std::uint32_t tx_budget = 0;
   std::uint32_t busy_poll = 0;  ///< As EngineOptions has it.
@@ -277,7 +281,9 @@ class Engine {
                              const Rules& rules) const;
   Result<void> adopt(PortState& port, Program program);
   [[nodiscard]] ProgramOptions program_options(const PortState& port) const;
-  bool attach_timed(PortState& port);
+  [[nodiscard]] RxHints wanted_hints() const noexcept;
+  bool attach_bound(PortState& port);
+  void grant_hints(PortState& port) const;
   static void tell_of_metadata(PortState& port);
   Result<void> attach(PortState& port);
   Result<void> see_what_attaching_changed(PortState& port);

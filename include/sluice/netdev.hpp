@@ -43,10 +43,10 @@ struct Netdev {
 /// has none. System call: ioctl(ETHTOOL_GRXFHINDIR).
 [[nodiscard]] std::vector<std::uint32_t> rss_table(const std::string& name);
 
-/// Whether the driver tells XDP programs when the hardware saw a packet. False
-/// as well where the kernel can't say (before Linux 6.8).
+/// What the driver tells XDP programs of a packet. Nothing where the kernel
+/// can't say (before Linux 6.8).
 /// System calls: socket(2), send(2), recv(2) on generic netlink.
-[[nodiscard]] bool has_hardware_time(int ifindex);
+[[nodiscard]] RxHints driver_rx_hints(int ifindex);
 
 /// What the driver does with packets that it sends in zero-copy mode. Nothing
 /// where the kernel can't say (before Linux 6.8). System calls as above.

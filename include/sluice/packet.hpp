@@ -159,7 +159,7 @@ class Packet {
 
   /// The rule that steered it, by its label; none for a rule without one, for a
   /// packet of the handler's own, where the driver takes no metadata, and once
-  /// something was prepended. The other two are none in these cases, too.
+  /// something was prepended. The others are none in these cases, too.
   [[nodiscard]] RuleId rule() const noexcept {
     const auto metadata = this->metadata();
     return {metadata ? metadata->label : 0};
@@ -170,6 +170,20 @@ class Packet {
     const auto metadata = this->metadata();
     if (!metadata || metadata->clock == SLUICE_CLOCK_NONE) return {};
     return Timestamp{metadata->time, Timestamp::Clock{metadata->clock}};
+  }
+  /// What the NIC hashed of it; none unless the engine was asked for RX hints
+  /// and granted this one, and where the NIC hashed nothing.
+  [[nodiscard]] std::optional<RxHash> rx_hash() const noexcept {
+    const auto metadata = this->metadata();
+    if (!metadata || (metadata->hints & SLUICE_HINT_HASH) == 0) return {};
+    return RxHash{metadata->hash, metadata->hash_type};
+  }
+  /// The VLAN tag that the NIC took out of it; none as above, and where the NIC
+  /// took none out: one that is there is in bytes().
+  [[nodiscard]] std::optional<VlanTag> vlan_tag() const noexcept {
+    const auto metadata = this->metadata();
+    if (!metadata || (metadata->hints & SLUICE_HINT_VLAN) == 0) return {};
+    return VlanTag{metadata->vlan_protocol, metadata->vlan_control};
   }
   /// Version of the list that the rule is of; 0: none.
   [[nodiscard]] std::uint64_t list_version() const noexcept {

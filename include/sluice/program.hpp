@@ -13,6 +13,7 @@
 #include <sluice/abi.h>
 #include <sluice/bypass.hpp>
 #include <sluice/clock.hpp>
+#include <sluice/metadata.hpp>
 #include <sluice/result.hpp>
 #include <sluice/rules.hpp>
 
@@ -42,13 +43,16 @@ struct ProgramOptions {
   std::size_t counters_max = std::size_t{256} << 20;
   /// Process named as the owner; 0: this one.
   std::uint32_t owner_pid = 0;
+  /// What the driver of `bound_to` can be asked of a packet; what is wanted of
+  /// it then, set_rx_hints() says. Nothing: the program is for any interface.
+  /// Else takes Linux 6.3 (the VLAN tag: 6.8) and its BTF
+  /// (/sys/kernel/btf/vmlinux).
+  RxHints rx_hints = {};
   /// Index of the only interface that it can then be attached to, in native
-  /// mode: its driver is asked when the hardware saw a packet. 0: none is.
-  /// Takes Linux 6.3 and its BTF (/sys/kernel/btf/vmlinux). Where a driver has
-  /// no such times, or none of a packet, they are the kernel's all the same.
+  /// mode.
   int bound_to = 0;
   /// Attach through libxdp's dispatcher, beside other programs that do: each is
-  /// called as long as those before it pass. Not with `bound_to`. Such a
+  /// called as long as those before it pass. Not with `rx_hints`. Such a
   /// program outlives a process that is killed; whoever attaches or detaches
   /// there next takes it out. Needs CAP_SYS_ADMIN and bpffs.
   bool dispatcher = false;
@@ -172,7 +176,7 @@ class Program {
   /// REQUIRES: not attached. System calls: bpf, netlink.
   /// Source: bpf_link_create, man bpf(2); protocol.org of libxdp.
   Result<void> attach(int ifindex, AttachMode mode);
-  /// Has a program that was loaded for one device (ProgramOptions::bound_to)
+  /// Has a program that was loaded for one device (ProgramOptions::rx_hints)
   /// loaded for another, since it went with its own: with the same rules,
   /// sockets and counters. Errors: as load(); the one before is kept.
   /// REQUIRES: not attached. System calls: bpf.
@@ -207,11 +211,11 @@ class Program {
   [[nodiscard]] std::size_t rules_bytes() const noexcept;
   /// Of the list in force: 1 for the first, and one more for each that follows.
   [[nodiscard]] std::uint64_t version() const noexcept;
-  /// Whether what is steered from now on, by this list and those that follow,
-  /// comes with the time, see Packet::timestamp(): that of the hardware, if the
-  /// program is bound to a device that has taken one, or else the kernel's,
+  /// With what is steered from now on, by this list and those that follow,
+  /// comes of what ProgramOptions::rx_hints has. The time comes in any case:
+  /// that of the hardware, if that was asked and has one, or else the kernel's,
   /// which costs about 20 ns a packet.
-  void set_timestamps(bool on) noexcept;
+  void set_rx_hints(RxHints wanted) noexcept;
 
   /// Flows the program deals with before the rules; null: see bypass_flows.
   [[nodiscard]] BypassTable* bypass() noexcept;

@@ -75,9 +75,8 @@ namespace sluice::netdev_family {
 inline constexpr int kDevGet = 1;
 inline constexpr int kDevIfindex = 1;
 inline constexpr int kDevXdpFeatures = 3;
-inline constexpr int kDevRxMetadata = 5;
-inline constexpr std::uint64_t kRxTimestamp = 1;  // A bit of kDevRxMetadata.
-inline constexpr int kDevXskFeatures = 6;         // Linux 6.8; its bits:
+inline constexpr int kDevRxMetadata = 5;   // Its bits: SLUICE_HINT_.
+inline constexpr int kDevXskFeatures = 6;  // Linux 6.8; its bits:
 inline constexpr std::uint64_t kXskTxTimestamp = 1;
 inline constexpr std::uint64_t kXskTxChecksum = 2;
 inline constexpr std::uint64_t kXskTxLaunchTime = 4;  // Linux 6.14.

@@ -53,16 +53,17 @@ TEST_F(MetadataTest, NamesRuleListAndTime) {
   const sluice_metadata echo = told(7);
   EXPECT_EQ(echo.label, 0u);
   EXPECT_EQ(echo.rule, 2u);
-  program().set_timestamps(true);
+  program().set_rx_hints({.time = true, .hash = true, .vlan_tag = true});
   const auto timed = told(53);
   EXPECT_EQ(timed.clock, SLUICE_CLOCK_MONOTONIC);
+  EXPECT_EQ(timed.hints, 0) << "of a program for any interface";
   EXPECT_LE(timed.time, sluice::monotonic_now().ns);
   EXPECT_GT(told(53).time, timed.time);
   use("steer @other udp else drop");
   EXPECT_EQ(told(53).label, rule_id("other").value);
   EXPECT_EQ(told(53).version, dns.version + 1);
   EXPECT_EQ(told(53).clock, SLUICE_CLOCK_MONOTONIC) << "the next list, too";
-  program().set_timestamps(false);
+  program().set_rx_hints({});
   EXPECT_EQ(told(53).clock, SLUICE_CLOCK_NONE);
 }
 

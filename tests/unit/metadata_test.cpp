@@ -33,15 +33,20 @@ class MetadataTest : public ::testing::Test {
     return Packet(pool_, frame + Packet::kHeadroom, size, {});
   }
   // As the XDP program steers it.
-  Packet steered(std::uint32_t size = 64) {
-    Packet made = packet(size);
+  Packet steered(std::uint8_t hints = SLUICE_HINT_HASH | SLUICE_HINT_VLAN) {
+    Packet made = packet();
     const sluice_metadata metadata{
         .magic = SLUICE_METADATA_MAGIC,
         .rule = 3,
         .version = kVersion,
         .time = 12345,
-        .clock = SLUICE_CLOCK_MONOTONIC,
         .label = rule_id("dns").value,
+        .clock = SLUICE_CLOCK_MONOTONIC,
+        .hints = hints,
+        .hash_type = RxHash::kIpv4 | RxHash::kL4,
+        .hash = 0x12345678,
+        .vlan_protocol = 0x88a8,
+        .vlan_control = 0xa007,
     };
     std::memcpy(made.bytes().data() - sizeof metadata, &metadata,
                 sizeof metadata);
@@ -52,11 +57,18 @@ class MetadataTest : public ::testing::Test {
     EXPECT_EQ(packet.list_version(), kVersion);
     EXPECT_EQ(packet.timestamp(),
               (Timestamp{12345, Timestamp::Clock::monotonic}));
+    EXPECT_EQ(packet.rx_hash(),
+              (RxHash{0x12345678, RxHash::kIpv4 | RxHash::kL4}));
+    ASSERT_EQ(packet.vlan_tag(), (VlanTag{0x88a8, 0xa007}));
+    EXPECT_EQ(packet.vlan_tag()->id(), 7);
+    EXPECT_EQ(packet.vlan_tag()->priority(), 5);
   }
   static void expect_nothing(const Packet& packet) {
     EXPECT_EQ(packet.rule(), RuleId{});
     EXPECT_EQ(packet.list_version(), 0U);
     EXPECT_EQ(packet.timestamp(), std::nullopt);
+    EXPECT_EQ(packet.rx_hash(), std::nullopt);
+    EXPECT_EQ(packet.vlan_tag(), std::nullopt);
   }
 
   std::vector<std::byte> umem_ =
@@ -67,8 +79,21 @@ class MetadataTest : public ::testing::Test {
 TEST_F(MetadataTest, IsReadWhereItIsAndNowhereElse) {
   expect_told(steered());
   Packet without = packet();
-  std::memset(without.bytes().data() - 32, 0, 32);
+  std::memset(without.bytes().data() - sizeof(sluice_metadata), 0,
+              sizeof(sluice_metadata));
   expect_nothing(without);
+}
+
+TEST_F(MetadataTest, HintsAreThereOrNotEachByItself) {
+  const Packet hash = steered(SLUICE_HINT_HASH);
+  EXPECT_TRUE(hash.rx_hash());
+  EXPECT_FALSE(hash.vlan_tag());
+  const Packet tag = steered(SLUICE_HINT_VLAN);
+  EXPECT_FALSE(tag.rx_hash());
+  EXPECT_TRUE(tag.vlan_tag());
+  for (std::uint16_t bits = 0; bits < 8; ++bits) {
+    EXPECT_EQ(RxHints::of(bits).bits(), bits);
+  }
 }
 
 TEST_F(MetadataTest, StaysWithWhatIsTrimmedMovedAndCopied) {
@@ -85,7 +110,7 @@ TEST_F(MetadataTest, StaysWithWhatIsTrimmedMovedAndCopied) {
 }
 
 TEST_F(MetadataTest, WhatIsPrependedIsNotTakenForIt) {
-  for (const std::uint32_t size : {1U, 8U, 32U, 64U}) {
+  for (const std::uint32_t size : {1U, 8U, 40U, 64U}) {
     Packet p = steered();
     ASSERT_TRUE(p.prepend(size));
     expect_nothing(p);
@@ -133,8 +158,13 @@ TEST(MetadataRigTest, AnEarlierPacketsIsNeverSeen) {
                                    .rule = 0,
                                    .version = 1,
                                    .time = 0,
+                                   .label = 1,
                                    .clock = SLUICE_CLOCK_NONE,
-                                   .label = 1};
+                                   .hints = 0,
+                                   .hash_type = 0,
+                                   .hash = 0,
+                                   .vlan_protocol = 0,
+                                   .vlan_control = 0};
     std::memcpy(packet.bytes().data() - sizeof metadata, &metadata,
                 sizeof metadata);
     EXPECT_EQ(packet.rule(), RuleId{1});

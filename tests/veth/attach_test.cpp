@@ -238,7 +238,7 @@ TEST_F(PinTest, PinsOfADeletedInterfaceAreRemoved) {
 
 TEST_F(PinTest, ProgramOfOneDeviceIsAdoptedAndGoesWithIt) {
   const bool offered = lab().in(Side::a, [&] {
-    return has_hardware_time(Netdev::read(mine().interface)->index);
+    return driver_rx_hints(Netdev::read(mine().interface)->index).time;
   });
   if (!offered) {
     const Ended done = attach({"--timestamps"});
@@ -252,9 +252,14 @@ TEST_F(PinTest, ProgramOfOneDeviceIsAdoptedAndGoesWithIt) {
   attached(kDns, {"--timestamps"});
   const Words with = folders();
   {
-    Running run = this->run({"--handler", "reflect", "--timestamps"});
+    Running run =
+        this->run({"--handler", "reflect", "--timestamps", "--rx-hints"});
     ASSERT_TRUE(run.up());
-    EXPECT_EQ(run.started().at("queues").at(0).at("timestamps"), "hardware");
+    const Json& queue = run.started().at("queues").at(0);
+    EXPECT_EQ(queue.at("timestamps"), "hardware");
+    EXPECT_EQ(queue.at("rx_hints").at("hash"), false);
+    EXPECT_NE(queue.dump().find("attach it with --rx-hints"),
+              std::string::npos);
     expect_answered(mine().ipv4, 7, 10);
     run.stop();
   }

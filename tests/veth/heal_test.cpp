@@ -253,19 +253,22 @@ TEST_F(HealTest, MovedAwayAndBack) {
 }
 
 // They are of a program that goes with its device: it is loaded anew.
-TEST_F(HealTest, TimestampsOfTheHardwareComeAgain) {
+TEST_F(HealTest, WhatTheHardwareTellsComesAgain) {
   for (const bool adopted : {false, true}) {
     if (adopted) {
-      Process attach = sluice({"attach", name_, "--timestamps"});
+      Process attach = sluice({"attach", name_, "--timestamps", "--rx-hints"});
       ASSERT_EQ(attach.wait(10s), 0) << attach.err();
     }
-    start({"--timestamps", "--heal-timeout", "120"});
-    const Json clock = run_->started().at("queues").at(0).at("timestamps");
+    start({"--timestamps", "--rx-hints", "--heal-timeout", "120"});
+    const Json before = run_->started().at("queues").at(0);
     ip(Side::a, "link delete dev " + name_);
     make_pair_again();
     expect_flow();
     const Json status = status_now();
-    EXPECT_EQ(status.at("granted").at("queues").at(0).at("timestamps"), clock);
+    const Json& after = status.at("granted").at("queues").at(0);
+    EXPECT_EQ(after.at("timestamps"), before.at("timestamps"));
+    EXPECT_EQ(after.at("rx_hints"), before.at("rx_hints"));
+    EXPECT_EQ(after.at("refused"), before.at("refused"));
     const auto& counted = status.at("ports").at(0).at("rules").at(0);
     EXPECT_GE(counted.at("packets"), 2 * Load::kEnough);
     finish();

@@ -71,7 +71,7 @@ class MetadataTest : public VethTest {
   // driver says so for each packet.
   void expect_clock(const QueueGrant& grant) {
     const bool offered = lab().in(Side::a, [&] {
-      return has_hardware_time(Netdev::read(mine().interface)->index);
+      return driver_rx_hints(Netdev::read(mine().interface)->index).time;
     });
     const bool asked = offered && grant.mode != Mode::generic;
     EXPECT_EQ(grant.clock,

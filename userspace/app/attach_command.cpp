@@ -32,6 +32,11 @@ Result<std::vector<AttachMode>> rungs_of(const std::string& mode) {
   return bad("--mode", mode, "It is auto, native or generic.");
 }
 
+struct Attached {
+  AttachMode mode = AttachMode::native;
+  RxHints hints;  // That the driver is asked for.
+};
+
 Result<AttachMode> climb(Program& program, const Netdev& device,
                          const std::vector<AttachMode>& rungs) {
   Result<void> attached = Error{EOPNOTSUPP, "attach", device.name};
@@ -54,34 +59,44 @@ Result<void> refuse_second(const Netdev& device) {
                "`sluice detach` takes it off."};
 }
 
-Result<void> check_timed(const AttachFlags& flags, const Netdev& device,
+// What the driver is to be asked of packets.
+Result<RxHints> hints_of(const AttachFlags& flags, const Netdev& device,
                          const std::vector<AttachMode>& rungs) {
+  const RxHints wanted{flags.timestamps, flags.rx_hints, flags.rx_hints};
+  if (wanted == RxHints{}) return wanted;
   if (flags.dispatcher) {
-    return bad("--timestamps", "--dispatcher",
+    return bad(flags.timestamps ? "--timestamps" : "--rx-hints", "--dispatcher",
                "A program that a dispatcher calls is bound to no device.");
   }
-  if (rungs.front() == AttachMode::native && has_hardware_time(device.index)) {
-    return {};
+  RxHints offered;
+  if (rungs.front() == AttachMode::native) {
+    offered = wanted & driver_rx_hints(device.index);
   }
-  return Error{EOPNOTSUPP, "--timestamps", device.name,
-               "Hardware times take the native mode and a driver that tells "
-               "them to XDP programs. `sluice run --timestamps` gives the "
-               "kernel's without this."};
+  if (flags.timestamps && !offered.time) {
+    return Error{EOPNOTSUPP, "--timestamps", device.name,
+                 "Hardware times take the native mode and a driver that tells "
+                 "them to XDP programs. `sluice run --timestamps` gives the "
+                 "kernel's without this."};
+  }
+  if (flags.rx_hints && !offered.hash && !offered.vlan_tag) {
+    return Error{EOPNOTSUPP, "--rx-hints", device.name,
+                 "They take the native mode and a driver that tells them to "
+                 "XDP programs."};
+  }
+  return offered;
 }
 
-Result<AttachMode> attach(const AttachFlags& flags, const Rules& rules,
-                          std::vector<AttachMode> rungs) {
+Result<Attached> attach(const AttachFlags& flags, const Rules& rules,
+                        std::vector<AttachMode> rungs) {
   if (auto bpffs = check_bpffs(); !bpffs) return bpffs.error();
   auto device = Netdev::read(flags.interface);
   if (!device) return device.error();
   auto claim = Control::claim(flags.interface);  // While it is being set up.
   if (!claim) return claim.error();
   if (auto first = refuse_second(*device); !first) return first.error();
-  if (flags.timestamps) {
-    auto timed = check_timed(flags, *device, rungs);
-    if (!timed) return timed.error();
-    rungs = {AttachMode::native};
-  }
+  auto hints = hints_of(flags, *device, rungs);
+  if (!hints) return hints.error();
+  if (*hints != RxHints{}) rungs = {AttachMode::native};
   if (!flags.force) {
     auto safe = check_cut_off(flags.interface, rules);
     if (!safe) return safe.error();
@@ -92,13 +107,14 @@ Result<AttachMode> attach(const AttachFlags& flags, const Rules& rules,
   options.bypass_flows = flags.bypass_flows;
   options.dispatcher = flags.dispatcher;
   options.priority = flags.priority;
-  if (flags.timestamps) options.bound_to = device->index;
+  options.rx_hints = *hints;
+  options.bound_to = device->index;
   auto program = Program::load(options);
   if (!program) return program.error();
   auto mode = climb(*program, *device, rungs);
-  if (!mode) return mode;
+  if (!mode) return mode.error();
   if (auto pinned = program->pin(); !pinned) return pinned.error();
-  return mode;
+  return Attached{*mode, *hints};
 }
 
 Result<void> detach(const std::string& interface) {
@@ -113,14 +129,15 @@ Result<void> detach(const std::string& interface) {
   return Error{ENOENT, "detach", interface, "Sluice is not attached there."};
 }
 
-void tell(const AttachFlags& flags, const char* type,
-          const std::string& interface, const char* mode,
-          const std::string& text) {
-  if (!flags.json) return put(text);
+void tell(const AttachFlags& flags, Json json, const std::string& text) {
+  put(flags.json ? dumped(json) : text);
+}
+
+Json line_of(const char* type, const std::string& interface, const char* mode) {
   Json json = line(type);
   json["interface"] = interface;
   json["mode"] = mode;
-  put(dumped(json));
+  return json;
 }
 
 }  // namespace
@@ -149,6 +166,9 @@ void add_attach_flags(CLI::App& attach, CLI::App& detach, AttachFlags& flags) {
   attach.add_flag("--timestamps", flags.timestamps,
                   "Bind it to the device, so that runs with --timestamps get "
                   "the NIC's times; native mode only");
+  attach.add_flag("--rx-hints", flags.rx_hints,
+                  "Bind it to the device, so that runs with --rx-hints get the "
+                  "NIC's hashes and VLAN tags; native mode only");
   attach.add_flag("--force", flags.force,
                   "Even if the rules cut this host off from its own addresses");
 }
@@ -162,13 +182,16 @@ int attach_command(const AttachFlags& flags) {
     if (!read) return fail(read.error(), kUsage);
     rules = std::move(*read);
   }
-  auto mode = attach(flags, rules, *rungs);
-  if (!mode) return fail(mode.error(), kFailed);
-  tell(flags, "attached", flags.interface, to_string(*mode),
-       fmt::format("{}: attached, {}, {} rules; it stays until `sluice detach "
-                   "{}`\n",
-                   flags.interface, to_string(*mode), rules.size(),
-                   flags.interface));
+  auto attached = attach(flags, rules, *rungs);
+  if (!attached) return fail(attached.error(), kFailed);
+  const char* const mode = to_string(attached->mode);
+  Json json = line_of("attached", flags.interface, mode);
+  json["rx_hints"] = of(attached->hints);
+  tell(flags, json,
+       fmt::format("{}: attached, {}{}, {} rules; it stays until `sluice "
+                   "detach {}`\n",
+                   flags.interface, mode, hints_text(attached->hints),
+                   rules.size(), flags.interface));
   return kOk;
 }
 
@@ -176,7 +199,7 @@ int detach_command(const AttachFlags& flags) {
   auto interface = interface_of(flags.interface);
   if (!interface) return fail(interface.error());
   if (auto gone = detach(*interface); !gone) return fail(gone.error(), kFailed);
-  tell(flags, "detached", *interface, "none",
+  tell(flags, line_of("detached", *interface, "none"),
        fmt::format("{}: detached\n", *interface));
   return kOk;
 }

@@ -18,6 +18,7 @@ struct AttachFlags {
   std::string mode = "auto";
   std::uint32_t bypass_flows = 0;
   bool timestamps = false;
+  bool rx_hints = false;
   bool dispatcher = false;
   std::uint32_t priority = 50;
   bool force = false;

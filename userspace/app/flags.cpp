@@ -135,6 +135,9 @@ void add_path_flags(CLI::App& app, RunFlags& flags) {
   app.add_flag("--timestamps", flags.timestamps,
                "Packets come with the time: the NIC's, where its driver tells, "
                "else by CLOCK_MONOTONIC");
+  app.add_flag("--rx-hints", flags.rx_hints,
+               "Packets come with the NIC's RSS hash and the VLAN tag that it "
+               "took out, where its driver tells");
   app.add_flag("--tx-offload", flags.tx_offload,
                "What handlers ask for as they send (checksums, timestamps, "
                "launch times) is the NIC's work, where it offers it");
@@ -321,6 +324,7 @@ Result<EngineOptions> engine_options(const RunFlags& flags,
   options.force = flags.force;
   options.busy_poll = flags.busy_poll;
   options.timestamps = flags.timestamps;
+  options.rx_hints = flags.rx_hints;
   options.tx_offload = flags.tx_offload;
   options.dispatcher = flags.dispatcher;
   options.priority = flags.priority;

@@ -22,6 +22,7 @@ struct RunFlags {
   bool spin = false;
   std::uint32_t busy_poll = 0;
   bool timestamps = false;
+  bool rx_hints = false;
   bool tx_offload = false;
   bool dispatcher = false;
   std::uint32_t priority = 50;

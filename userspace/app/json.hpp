@@ -4,6 +4,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <sluice/metadata.hpp>
 #include <sluice/stats.hpp>
 #include <string>
 
@@ -19,6 +20,8 @@ using Json = nlohmann::ordered_json;
 
 [[nodiscard]] Json of(const Count& count);
 [[nodiscard]] Json of(const VerdictCounts& counts);
+/// But for the time, whose clock is told elsewhere.
+[[nodiscard]] Json of(RxHints hints);
 /// An interface, with its verdicts and what each rule has counted.
 [[nodiscard]] Json of(const PortStats& port);
 

@@ -149,6 +149,7 @@ Result<testing::PcapOptions> pcap_options(const RunFlags& flags,
   options.frames_per_queue = flags.frames_per_queue;
   options.holds = handler.holds;
   options.tx_offload = flags.tx_offload;
+  options.rx_hints = flags.rx_hints;
   options.multi_buffer =
       std::ranges::find(flags.without, "multi-buffer") == flags.without.end();
   return options;

@@ -32,6 +32,8 @@ struct Granted {
 [[nodiscard]] std::string busy_poll(std::uint32_t budget,
                                     std::uint32_t napi_id);
 
+/// ", rx hints hash vlan-tag"; "" where there is none.
+[[nodiscard]] std::string hints_text(RxHints hints);
 /// ", tx offload checksum timestamp(tai)"; "" where there is none.
 [[nodiscard]] std::string offload_text(const TxOffload& offload);
 

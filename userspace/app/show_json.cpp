@@ -106,6 +106,7 @@ Json of(const Granted& granted) {
                       {"mode", granted.mode(queue)},
                       {"multi_buffer", queue.multi_buffer},
                       {"timestamps", timestamps(queue)},
+                      {"rx_hints", of(queue.rx_hints)},
                       {"tx_offload", of(queue.tx_offload)},
                       {"wait", core.wait},
                       {"ring_size", core.ring_size},
@@ -193,7 +194,20 @@ std::string status_json(const Engine& engine, const Stats& stats) {
   return dumped(json);
 }
 
+Json of(RxHints hints) {
+  return {{"hash", hints.hash}, {"vlan_tag", hints.vlan_tag}};
+}
+
 // Of a status, for people; "" where there is nothing.
+std::string hints_of(const Json& hints) {
+  std::string text;
+  if (hints.value("hash", false)) text += " hash";
+  if (hints.value("vlan_tag", false)) text += " vlan-tag";
+  return text.empty() ? text : ", rx hints" + text;
+}
+
+std::string hints_text(RxHints hints) { return hints_of(of(hints)); }
+
 std::string offload_of(const Json& offload) {
   std::string text;
   if (offload.value("checksum", false)) text += " checksum";
@@ -214,12 +228,13 @@ std::string status_text(const std::string& text) {
       fmt::format("owner: process {}\n", json["pid"].get<int>());
   for (const Json& queue : json["granted"]["queues"]) {
     lines += fmt::format(
-        "{} queue {}: cpu {}{}, {}, wait {}, timestamps {}{}{}\n",
+        "{} queue {}: cpu {}{}, {}, wait {}, timestamps {}{}{}{}\n",
         queue["interface"].get<std::string>(), queue["queue"].get<int>(),
         queue["cpu"].get<int>(),
         queue.value("displaced", false) ? " (lost: runs elsewhere)" : "",
         queue["mode"].get<std::string>(), queue["wait"].get<std::string>(),
         queue.value("timestamps", "off"),
+        hints_of(queue.value("rx_hints", Json::object())),
         offload_of(queue.value("tx_offload", Json::object())),
         busy_poll(queue.value("busy_poll", 0U), queue.value("napi_id", 0U)));
   }

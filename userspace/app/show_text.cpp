@@ -166,13 +166,14 @@ class TextShow : public Show {
     const CoreGrant& core = granted.cores[queue.core];
     put(fmt::format(
         "{} queue {}: cpu {}, {}{}, wait {}, rings {}, {} frames of {} "
-        "bytes, {:.1f} MiB locked{}, timestamps {}, tx budget {}{}{}\n",
+        "bytes, {:.1f} MiB locked{}, timestamps {}{}, tx budget {}{}{}\n",
         queue.interface, queue.queue, core.cpu, granted.mode(queue),
         queue.multi_buffer ? " multi-buffer" : "", core.wait, core.ring_size,
         core.frames, core.frame_size,
         static_cast<double>(core.locked_bytes) / (1 << 20),
         core.huge_pages ? " in huge pages" : "", timestamps(queue),
-        queue.tx_budget, offload_text(queue.tx_offload),
+        hints_text(queue.rx_hints), queue.tx_budget,
+        offload_text(queue.tx_offload),
         busy_poll(queue.busy_poll, queue.napi_id)));
     for (const Refused& each : queue.refused) {
       put(fmt::format("  not {}: {}\n", each.rung, each.reason));
@@ -255,6 +256,10 @@ Granted::Granted(const testing::PcapEngine& engine) : pcap(true) {
       queue.queue = q;
       queue.core = q;
       queue.multi_buffer = options.multi_buffer;
+      if (options.rx_hints) {
+        queue.refused.push_back(
+            {"RX hints", "A capture has no NIC, and tags are in the bytes."});
+      }
       if (options.tx_offload) {
         queue.refused.push_back(
             {"TX offload",

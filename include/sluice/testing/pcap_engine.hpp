@@ -48,6 +48,7 @@ struct PcapOptions {
   bool multi_buffer = true;            ///< Packets larger than a frame.
   /// As in EngineOptions: a capture offers none, which is said.
   bool tx_offload = false;
+  bool rx_hints = false;  ///< The same.
 };
 
 /// What became of the packets of one port. `read` is the sum of `cut`, what

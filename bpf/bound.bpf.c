@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* sluice_timed: the program for one interface, which asks its driver when the
-   hardware saw a packet. An object of its own: a program that only names such a
-   function is loaded for one device, or not at all, and libbpf then wants the
-   kernel's BTF, too.
-   Source: Documentation/networking/xdp-rx-metadata.rst of Linux 6.3. */
+/* sluice_bound: the program for one interface, which asks its driver for what
+   the NIC knows of a packet. An object of its own: a program that only names
+   such a function is loaded for one device, or not at all, and libbpf then
+   wants the kernel's BTF, too.
+   Source: Documentation/networking/xdp-rx-metadata.rst of Linux 6.8. */
+#define SLUICE_ASKS_NIC
 #include "steer.h"
-
-extern int bpf_xdp_metadata_rx_timestamp(const struct xdp_md* xdp,
-                                         __u64* timestamp) __ksym;
 
 /* Room for the instructions that the kernel puts in as it loads the program.
    Without it the program is moved to larger memory, and the list of programs
@@ -22,12 +20,7 @@ static __always_inline void leave_room(void) {
 }
 
 SEC("xdp")
-int sluice_timed(struct xdp_md* xdp) {
+int sluice_bound(struct xdp_md* xdp) {
   leave_room();
-  __u64 time = 0;
-  if (hot_list(*(volatile __u32*)&direct.in_force)->timestamps &&
-      bpf_xdp_metadata_rx_timestamp(xdp, &time) != 0) {
-    time = 0;
-  }
-  return steer_by_rules(xdp, time);
+  return steer_by_rules(xdp);
 }
