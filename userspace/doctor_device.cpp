@@ -2,6 +2,7 @@
 // What kind of device it is, and who has it.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <string_view>
 
 #include "doctor_checks.hpp"
@@ -172,11 +173,44 @@ std::optional<Finding> link_drops(const Case& facts) {
                  {}};
 }
 
+// It asks FILL for as many frames as its ring lacks. If it gets fewer, it does
+// not mark the end of those it gave to the NIC, and the two no longer agree on
+// their place. Source: igb_alloc_rx_buffers_zc() of Linux 6.18 and 7.3.
+std::optional<Finding> fill_ring(const Case& facts) {
+  const Netdev& device = facts.interface.device;
+  const auto& xdp = facts.interface.xdp;
+  const auto& ring = facts.interface.rx_ring;
+  const std::uint32_t fill = facts.wanted.ring_size;
+  if (device.driver != "igb" || !ring || fill > ring->size || !xdp ||
+      !xdp->zero_copy() || facts.wanted.generic || facts.wanted.copy ||
+      too_small_for_zero_copy(device, facts.wanted.frame_size)) {
+    return {};
+  }
+  const std::string now = std::to_string(ring->size);
+  Finding finding{
+      "fill-ring",
+      Severity::warning,
+      {},
+      "in zero-copy the driver igb loses its place in the RX ring "
+      "of a queue for good if FILL (--ring-size " +
+          std::to_string(fill) + ") is not larger than that (" + now +
+          "): the queue stands still, or packets come twice",
+      "--ring-size " + std::to_string(std::bit_ceil(ring->size + 1)),
+      {}};
+  constexpr std::uint32_t kRingMin = 64;  // IGB_MIN_RXD
+  const std::uint32_t smaller = fill / 2;
+  if (smaller < kRingMin) return finding;
+  finding.remedy +=
+      ", or ethtool -G " + facts.name() + " rx " + std::to_string(smaller);
+  finding.fix.push_back({facts.name(), "ring", "rx", std::to_string(smaller)});
+  return finding;
+}
+
 }  // namespace
 
 std::vector<Check> device_checks() {
-  return {link_down,     stacked,    bond_member, virtual_function,
-          other_program, native_xdp, zero_copy,   link_drops};
+  return {link_down,  stacked,   bond_member, virtual_function, other_program,
+          native_xdp, zero_copy, link_drops,  fill_ring};
 }
 
 }  // namespace sluice::checks

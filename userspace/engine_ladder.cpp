@@ -65,16 +65,6 @@ Error mtu_error(const Netdev& device, std::uint32_t frame_size) {
 
 }  // namespace
 
-// What a driver with a step of 1 KiB makes of a frame: a larger packet would
-// come in pieces, each taken for a packet. Source: igb_setup_srrctl(),
-// igc_configure_rx_ring(), ixgbe_configure_srrctl().
-bool too_small_for_zero_copy(const Netdev& device, std::uint32_t frame_size) {
-  const bool steps = device.driver == "igb" || device.driver == "igc" ||
-                     device.driver == "ixgbe";
-  const std::uint32_t whole = (frame_size - Packet::kHeadroom) / 1024 * 1024;
-  return steps && device.mtu + Packet::kEthernetAndVlan > whole;
-}
-
 void Engine::tell_of_metadata(PortState& port) {
   if (port.program->gives_metadata()) return;
   port.refused.push_back(

@@ -14,11 +14,6 @@ namespace sluice {
 /// "0.412 s".
 [[nodiscard]] std::string seconds_text(Duration duration);
 
-/// In zero-copy the driver would spread packets of this MTU over several frames
-/// and tell of none that it goes on.
-[[nodiscard]] bool too_small_for_zero_copy(const Netdev& device,
-                                           std::uint32_t frame_size);
-
 // How far an interface that went is from carrying packets again. Steps are made
 // by Engine::heal(), on the engine's own thread; see docs/healing.md.
 struct Healing {

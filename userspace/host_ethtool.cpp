@@ -149,4 +149,22 @@ Result<void> Ethtool::set_adaptive_rx(bool on) {
              {});
 }
 
+Result<RxRing> Ethtool::rx_ring() {
+  RxRing ring;
+  auto asked =
+      ask(ETHTOOL_MSG_RINGS_GET, "ethtool(RINGS_GET)", ETHTOOL_A_RINGS_HEADER,
+          {}, [&](std::span<const char> answer) {
+            ring = {number_in(answer, ETHTOOL_A_RINGS_RX),
+                    number_in(answer, ETHTOOL_A_RINGS_RX_MAX)};
+          });
+  if (!asked) return asked.error();
+  return ring;
+}
+
+Result<void> Ethtool::set_rx_ring(std::uint32_t size) {
+  return ask(
+      ETHTOOL_MSG_RINGS_SET, "ethtool(RINGS_SET)", ETHTOOL_A_RINGS_HEADER,
+      [&](Request& request) { request.add(ETHTOOL_A_RINGS_RX, size); }, {});
+}
+
 }  // namespace sluice

@@ -32,6 +32,9 @@ class Ethtool {
   Result<void> set_rx_usecs(std::uint32_t usecs);
   Result<void> set_adaptive_rx(bool on);
 
+  [[nodiscard]] Result<RxRing> rx_ring();
+  Result<void> set_rx_ring(std::uint32_t size);
+
  private:
   using Fill = std::function<void(netlink::Request&)>;
   using Answer = std::function<void(std::span<const char>)>;

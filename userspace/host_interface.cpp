@@ -116,6 +116,7 @@ void read_ethtool(InterfaceFacts& facts) {
   }
   if (auto channels = ethtool->channels()) facts.channels = *channels;
   if (auto coalescing = ethtool->coalescing()) facts.coalescing = *coalescing;
+  if (auto ring = ethtool->rx_ring()) facts.rx_ring = *ring;
   if (facts.kind != "veth" || facts.lower.empty()) return;
   auto peer = Ethtool::open(facts.lower);
   if (!peer) return;

@@ -107,6 +107,22 @@ Result<void> write_coalesce(const Setting& setting) {
   return ethtool->set_rx_usecs(*usecs);
 }
 
+Result<std::string> read_ring(const Setting& setting) {
+  auto ethtool = Ethtool::open(setting.interface);
+  if (!ethtool) return ethtool.error();
+  auto ring = ethtool->rx_ring();
+  if (!ring) return ring.error();
+  return std::to_string(ring->size);
+}
+
+Result<void> write_ring(const Setting& setting) {
+  auto size = number_of(setting, setting.value);
+  if (!size) return size.error();
+  auto ethtool = Ethtool::open(setting.interface);
+  if (!ethtool) return ethtool.error();
+  return ethtool->set_rx_ring(*size);
+}
+
 Result<std::string> read_mtu(const Setting& setting) {
   auto device = Netdev::read(setting.interface);
   if (!device) return device.error();
@@ -189,6 +205,7 @@ const SettingKind* kind_of(const Setting& setting) {
       {"channels", {"combined", "rx", "tx"}, read_channels, write_channels},
       {"rss", {"table"}, read_rss, write_rss},
       {"hash", {"udp4", "udp6"}, read_hash, write_hash},
+      {"ring", {"rx"}, read_ring, write_ring},
       {"coalesce", {"rx-usecs", "adaptive-rx"}, read_coalesce, write_coalesce},
       {"mtu", {"bytes"}, read_mtu, write_mtu},
       {"napi", {"defer-hard-irqs", "gro-flush-timeout"}, read_napi, write_napi},

@@ -18,6 +18,7 @@
 #include <numeric>
 #include <sluice/address.hpp>
 #include <sluice/netdev.hpp>
+#include <sluice/packet.hpp>
 #include <sluice/uapi.hpp>
 #include <sstream>
 
@@ -120,6 +121,16 @@ std::vector<int> Netdev::served(const std::vector<int>& named) const {
   std::vector<int> all(rx_queues);
   std::iota(all.begin(), all.end(), 0);
   return all;
+}
+
+// What a driver with a step of 1 KiB makes of a frame: a larger packet would
+// come in pieces, each taken for a packet. Source: igb_setup_srrctl(),
+// igc_configure_rx_ring(), ixgbe_configure_srrctl().
+bool too_small_for_zero_copy(const Netdev& device, std::uint32_t frame_size) {
+  const bool steps = device.driver == "igb" || device.driver == "igc" ||
+                     device.driver == "ixgbe";
+  const std::uint32_t whole = (frame_size - Packet::kHeadroom) / 1024 * 1024;
+  return steps && device.mtu + Packet::kEthernetAndVlan > whole;
 }
 
 Result<Netdev> Netdev::read(const std::string& name) {

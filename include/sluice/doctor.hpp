@@ -35,8 +35,10 @@ struct Wanted {
   std::vector<int> cpus;    ///< One per queue; empty: from the affinity mask.
   std::uint32_t frame_size = 2048;
   std::uint32_t frames_per_queue = 8192;
+  std::uint32_t ring_size = 2048;
   bool spin = false;
   bool busy_poll = false;
+  bool copy = false;     ///< --mode copy: zero-copy is not tried.
   bool generic = false;  ///< --mode generic: the driver does not matter.
   Rss rss = Rss::keep;
   Rules rules;  ///< Whether they look at VLAN tags; their flows.

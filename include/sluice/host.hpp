@@ -39,6 +39,11 @@ struct Coalescing {
   bool adaptive_rx = false;
 };
 
+/// Descriptors of each RX queue, as ethtool -g has them.
+struct RxRing {
+  std::uint32_t size = 0, size_max = 0;
+};
+
 /// How long the kernel does without a NIC's interrupts while somebody else
 /// polls its queues; either is 0: not at all.
 struct InterruptDeferral {
@@ -79,6 +84,7 @@ struct InterfaceFacts {
   std::vector<FlowRule> flow_rules;     ///< Ntuple rules that are set.
   std::uint32_t flow_rules_max = 0;     ///< 0: the NIC has none.
   std::optional<Coalescing> coalescing;
+  std::optional<RxRing> rx_ring;
   std::optional<InterruptDeferral> deferral;  ///< None: /sys does not tell.
   std::vector<Interrupt> interrupts;
   int node = -1;  ///< NUMA node; -1: none, or not told.
@@ -114,6 +120,7 @@ struct HostFacts {
 ///     channels  combined     4               (or rx, tx)
 ///     rss       table        0 1 2 3 0 1 ... (a queue for each entry)
 ///     hash      udp4         sdfn            (or udp6; letters of ethtool -N)
+///     ring      rx           256
 ///     coalesce  rx-usecs     50              (or adaptive-rx on|off)
 ///     mtu       bytes        1500
 ///     napi      defer-hard-irqs     2        (or gro-flush-timeout, in ns)

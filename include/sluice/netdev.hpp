@@ -39,6 +39,11 @@ struct Netdev {
   [[nodiscard]] static Result<Netdev> read(const std::string& name);
 };
 
+/// In zero-copy its driver would spread packets of the MTU over several frames
+/// of that size, and tell of none that it goes on.
+[[nodiscard]] bool too_small_for_zero_copy(const Netdev& device,
+                                           std::uint32_t frame_size);
+
 /// The RX queue of each entry of the NIC's RSS table; empty where the driver
 /// has none. System call: ioctl(ETHTOOL_GRXFHINDIR).
 [[nodiscard]] std::vector<std::uint32_t> rss_table(const std::string& name);

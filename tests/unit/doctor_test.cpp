@@ -130,6 +130,56 @@ TEST(DoctorTest, ADriverWhoseLinkDropsAtAttach) {
   }
 }
 
+TEST(DoctorTest, AnIgbWhoseFillRingIsNotLargerThanItsRxRing) {
+  InterfaceFacts nic = good_nic();
+  nic.device.driver = "igb";
+  nic.rx_ring = RxRing{256, 4096};
+  Wanted wanted;
+  wanted.frame_size = 4096;
+  EXPECT_FALSE(find(said_of(nic, wanted), "fill-ring"));
+  wanted.ring_size = 256;
+  expect_finding(said_of(nic, wanted), "fill-ring", Severity::warning,
+                 {"--ring-size 256", "that (256)", "--ring-size 512",
+                  "ethtool -G eth0 rx 128"});
+  EXPECT_EQ(fix_of(said_of(nic, wanted), "fill-ring"), Fix{"eth0 ring rx 128"});
+  nic.rx_ring->size = 128;
+  EXPECT_FALSE(find(said_of(nic, wanted), "fill-ring"));
+  nic.rx_ring->size = 4096;
+  wanted.ring_size = 2048;
+  expect_finding(said_of(nic, wanted), "fill-ring", Severity::warning,
+                 {"--ring-size 8192"});
+  wanted.ring_size = 64;
+  EXPECT_EQ(fix_of(said_of(nic, wanted), "fill-ring"), Fix{})
+      << "no ring of this NIC is that small";
+}
+
+TEST(DoctorTest, AFillRingMattersOnIgbInZeroCopyAlone) {
+  InterfaceFacts nic = good_nic();
+  nic.device.driver = "igb";
+  nic.rx_ring = RxRing{4096, 4096};
+  Wanted wanted;
+  wanted.frame_size = 4096;
+  const auto found = [&](const Wanted& any) {
+    return find(said_of(nic, any), "fill-ring").has_value();
+  };
+  EXPECT_TRUE(found(wanted));
+  EXPECT_FALSE(found({})) << "an MTU of 1500 does not go into 2048 bytes";
+  Wanted other = wanted;
+  other.copy = true;
+  EXPECT_FALSE(found(other));
+  other = wanted;
+  other.generic = true;
+  EXPECT_FALSE(found(other));
+  nic.xdp = XdpFeatures{0x23};
+  EXPECT_FALSE(found(wanted)) << "the driver has no zero-copy";
+  nic.xdp = XdpFeatures{0xff};
+  nic.rx_ring.reset();
+  EXPECT_FALSE(found(wanted)) << "it is not told";
+  nic.rx_ring = RxRing{4096, 4096};
+  nic.device.driver = "ice";
+  EXPECT_FALSE(found(wanted));
+}
+
 // --- Offloads ---------------------------------------------------------------
 
 TEST(DoctorTest, VlanStrippingIsWrongWhereRulesLookAtTags) {

@@ -65,6 +65,7 @@ class DoctorVmTest : public VmTest {
     Words all = {value("rss", "table"),
                  value("hash", "udp4"),
                  value("coalesce", "rx-usecs"),
+                 value("ring", "rx"),
                  value("mtu", "bytes"),
                  value("feature", "rx-vlan-hw-parse"),
                  value("feature", "rx-ntuple-filter")};
@@ -115,6 +116,9 @@ TEST_F(DoctorVmTest, FactsOfANic) {
   ASSERT_TRUE(nic.channels);
   EXPECT_EQ(nic.channels->combined, 2U);
   EXPECT_TRUE(nic.coalescing);
+  ASSERT_TRUE(nic.rx_ring);
+  EXPECT_EQ(nic.rx_ring->size, 256U);
+  EXPECT_EQ(nic.rx_ring->size_max, 4096U);
   ASSERT_TRUE(nic.xdp);
   EXPECT_TRUE(nic.xdp->native());
   EXPECT_TRUE(nic.changeable.contains("rx-vlan-hw-parse"));
@@ -194,6 +198,18 @@ TEST_F(DoctorVmTest, CoalescingAndVlanStripping) {
   restore();
   EXPECT_EQ(value("coalesce", "rx-usecs"), "200");
   set("coalesce", "rx-usecs", before);
+}
+
+TEST_F(DoctorVmTest, AFillRingThatIsNotLargerThanTheNics) {
+  const Words large = {"--frame-size", "4096", "--ring-size", "512"};
+  Words small = {"--frame-size", "4096", "--ring-size", "256"};
+  EXPECT_TRUE(doctor(large).find("fill-ring").is_null());
+  expect_found(doctor(small), "fill-ring", "warning");
+  small.emplace_back("--fix=fill-ring");
+  const DoctorSaid mended = doctor(small);
+  EXPECT_TRUE(mended.find("fill-ring").is_null()) << mended.err;
+  EXPECT_EQ(value("ring", "rx"), "128");
+  restore();
 }
 
 TEST_F(DoctorVmTest, PreparedUntilTheRunEnds) {

@@ -150,6 +150,8 @@ void add_doctor_flags(CLI::App& app, DoctorFlags& flags) {
   app.add_flag("--spin", run.spin, "It is to spin");
   app.add_option("--frame-size", run.frame_size, "2048 or 4096 bytes")
       ->capture_default_str();
+  app.add_option("--ring-size", run.ring_size, "Entries of its rings")
+      ->capture_default_str();
 }
 
 int doctor_command(const DoctorFlags& flags) {

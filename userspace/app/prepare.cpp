@@ -14,9 +14,9 @@ namespace {
 
 // Those that can be mended at all.
 constexpr std::array kFixable = {
-    "channels-limit", "channels", "rss",        "rss-hash", "ntuple",
-    "irq-affinity",   "lro",      "checksum",   "mtu",      "segmentation",
-    "vlan-stripping", "veth-gro", "coalescing", "busy-poll"};
+    "channels-limit", "channels", "rss",        "rss-hash",  "ntuple",
+    "irq-affinity",   "lro",      "checksum",   "mtu",       "segmentation",
+    "vlan-stripping", "veth-gro", "coalescing", "busy-poll", "fill-ring"};
 
 Result<Rss> rss_of(const std::string& name) {
   if (name == "keep") return Rss::keep;
@@ -40,8 +40,10 @@ Result<Wanted> wanted_of(const RunFlags& flags, const EngineOptions& options) {
   wanted.frame_size = options.frame_size;
   const auto frames = frames_of(options);  // Too few are the run's to refuse.
   wanted.frames_per_queue = frames ? *frames : options.frames_per_queue;
+  wanted.ring_size = options.ring_size;
   wanted.spin = options.poller.spin;
   wanted.busy_poll = options.busy_poll > 0;
+  wanted.copy = options.mode == Mode::copy;
   wanted.generic = options.mode == Mode::generic;
   wanted.rss = *rss;
   wanted.rules = options.rules;
