@@ -23,10 +23,28 @@ Result<Restored> restore_file(const std::string& interface,
 }  // namespace
 
 struct Prepared::State {
+  int index = 0;  // Of the interface.
   StateFile file;
   Stay stay = Stay::while_it_lives;
   std::vector<Change> changes;
 
+  Result<void> begin(const std::string& interface) {
+    auto device = Netdev::read(interface);
+    if (!device) return device.error();
+    if (device->index == index) return {};
+    changes.clear();
+    file.remove();
+    auto recovered = recover(interface);
+    if (!recovered) return recovered.error();
+    const bool kept = stay == Stay::until_restored;
+    auto opened =
+        StateFile::open(interface, kept ? kKept : kRun, StateFile::Open::make);
+    if (!opened) return opened.error();
+    file = std::move(**opened);
+    index = device->index;
+    if (kept) changes = file.read();
+    return {};
+  }
   void note(const Change& change) {
     merge(changes, change);
     drop_undone(changes);
@@ -61,19 +79,14 @@ Prepared::~Prepared() {
 }
 
 Result<Prepared> Prepared::open(const std::string& interface, Stay stay) {
-  auto device = Netdev::read(interface);
-  if (!device) return device.error();
-  auto recovered = recover(interface);
-  if (!recovered) return recovered.error();
-  const bool kept = stay == Stay::until_restored;
-  auto file =
-      StateFile::open(interface, kept ? kKept : kRun, StateFile::Open::make);
-  if (!file) return file.error();
   auto state = std::make_unique<State>();
-  state->file = std::move(**file);
   state->stay = stay;
-  if (kept) state->changes = state->file.read();
+  if (auto begun = state->begin(interface); !begun) return begun.error();
   return Prepared(std::move(state));
+}
+
+Result<void> Prepared::follow(const std::string& interface) {
+  return state_->begin(interface);
 }
 
 Result<void> Prepared::apply(std::span<const Setting> settings) {

@@ -125,6 +125,7 @@ Result<void> StateFile::add(const Prepared::Change& change) {
 }
 
 void StateFile::remove() {
+  if (!file_) return;
   ::unlink(path_.c_str());
   file_.reset();
   ::rmdir(kStateFolder);  // Fails while there are others.

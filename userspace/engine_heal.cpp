@@ -128,6 +128,7 @@ void Engine::find_again(std::size_t index) {
   auto device = Netdev::read(port.device.name);
   if (!device) return retry(port, device.error());
   port.device = std::move(*device);
+  tell_made_anew(index);
   if (auto attached = reattach(port); !attached) {
     return retry(port, attached.error());
   }
@@ -138,6 +139,19 @@ void Engine::find_again(std::size_t index) {
     core->rebinds[index].frames.reserve(options_.ring_size);
   }
   ask(index, Event::Kind::lend);
+}
+
+// Interrupts, for one, a NIC has only when it is up.
+void Engine::tell_made_anew(std::size_t index) {
+  PortState& port = *ports_[index];
+  const Netdev& device = port.device;
+  if (port.told_index == device.index && (port.told_up || !device.up)) return;
+  port.told_index = device.index;
+  port.told_up = device.up;
+  if (!options_.made_anew) return;
+  for (std::string& line : options_.made_anew(index, device.name)) {
+    news_.push_back(std::move(line));
+  }
 }
 
 // The program is the same one, with its rules and what it counted.

@@ -93,6 +93,7 @@ void Engine::look_at(std::size_t index) {
   const Netdev& is = port.device;
   if (was.mtu != is.mtu || was.mac != is.mac) readdressed(index, was);
   if (was.rx_queues != is.rx_queues) queues_changed(was, is);
+  tell_made_anew(index);
   look_for_napis(index);
 }
 

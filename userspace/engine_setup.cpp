@@ -132,6 +132,7 @@ Result<void> Engine::set_up_port(const PortOptions& options) {
   if (!device) return device.error();
   port->device = std::move(*device);
   port->was_running = port->device.running;
+  port->told_index = port->device.index;
 
   auto claim = Control::claim(options.interface);
   if (!claim) return claim.error();

@@ -50,6 +50,9 @@ struct Engine::PortState {
   std::optional<Program> program;
   AttachMode attached = AttachMode::native;
   int attached_to = 0;  // Index of the interface.
+  // As of EngineOptions::made_anew.
+  int told_index = 0;
+  bool told_up = true;
   bool multi_buffer = false;
   RxHints hints;                 // Granted; of the time: the hardware's.
   std::string unbound;           // Why the program can ask no NIC; "": it may.

@@ -96,6 +96,11 @@ class Prepared {
   /// already is not touched. An error takes back those of this call.
   Result<void> apply(std::span<const Setting> settings);
 
+  /// The interface may have been made anew, under that name: what was changed
+  /// has gone with the old one then, and nothing of it is put back. Else this
+  /// does nothing. Errors as of open().
+  Result<void> follow(const std::string& interface);
+
   struct Change {
     Setting setting;  ///< With the value it got.
     std::string before;

@@ -93,6 +93,13 @@ struct EngineOptions {
   /// How long an interface that went, deleted or moved to another namespace,
   /// may be away before serve() gives up; 0: no time at all.
   Duration heal_timeout = std::chrono::seconds(30);
+  /// Called by serve() for the port of that number when its interface was made
+  /// anew, with none of the settings that the old one had: before it is
+  /// attached to, and once more when it is up, if it was not by then. What it
+  /// returns is told as news.
+  std::function<std::vector<std::string>(std::size_t port,
+                                         const std::string& interface)>
+      made_anew;
   Masked masked;
 };
 
@@ -329,6 +336,7 @@ class Engine {
   void advance(std::size_t port);
   void close_sockets(std::size_t port);
   void find_again(std::size_t port);
+  void tell_made_anew(std::size_t port);
   Result<void> reattach(PortState& port);
   Result<void> open_sockets(std::size_t port);
   void rejoined(std::size_t port);

@@ -127,6 +127,27 @@ TEST_F(BusyPollTest, TheInterfaceIsPutBackAtTheEnd) {
   }
 }
 
+TEST_F(BusyPollTest, WhatIsMadeAnewIsPreparedAgainAndPutBack) {
+  Process process = started("--busy-poll");
+  const auto ip = [&](const std::string& arguments) {
+    auto done = lab().ip(Side::a, arguments);
+    ASSERT_TRUE(done) << done.error().message();
+  };
+  const std::string name = mine().interface;
+  ip("link del dev " + name);
+  ASSERT_TRUE(process.wait_for("the interface is gone", 20s));
+  ip("link add name " + name +
+     " numrxqueues 2 numtxqueues 2 type veth peer name far0");
+  ip("link set dev " + name + " up");
+  ASSERT_TRUE(process.wait_for("the interface is back, and bound", 20s))
+      << process.out();
+  EXPECT_EQ(deferral(), "2 200000\n");
+  process.signal(SIGINT);
+  EXPECT_EQ(process.wait(10s), 0) << process.err();
+  EXPECT_EQ(deferral(), "0 0\n");
+  expect_nothing_left();
+}
+
 TEST_F(BusyPollTest, WhatAKilledRunLeftIsPutBackByTheNext) {
   Process killed = started("--busy-poll");
   killed.signal(SIGKILL);

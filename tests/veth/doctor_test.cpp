@@ -25,7 +25,11 @@ class DoctorTest : public VethTest {
   void SetUp() override {
     VethTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    // A pair with both ends at side a, as the kernel makes it.
+    make_pair();
+  }
+
+  // With both ends at side a, as the kernel makes it.
+  void make_pair() {
     expect_ip("link add " + kNear + " type veth peer name " + kFar);
     expect_ip("link set dev " + kNear + " up");
     expect_ip("link set dev " + kFar + " up");
@@ -273,6 +277,30 @@ TEST_F(DoctorTest, PreparedUntilTheRunEnds) {
     EXPECT_EQ(state_files().size(), 1U);
     own.stop(number);
     EXPECT_EQ(own.process().err(), "");
+    expect_as_before();
+  }
+}
+
+TEST_F(DoctorTest, PreparedAgainWhenItIsMadeAnew) {
+  for (const int number : {SIGINT, SIGKILL}) {
+    Running own = prepared();
+    ASSERT_TRUE(own.up());
+    expect_ip("link del dev " + kNear);
+    ASSERT_TRUE(own.process().wait_for("the interface is gone", 20s));
+    make_pair();
+    ASSERT_TRUE(
+        own.process().wait_for("the interface is back, and bound", 20s));
+    EXPECT_EQ(checksum(), "off");
+    EXPECT_EQ(segmentation(), "off");
+    EXPECT_EQ(state_files().size(), 1U);
+    if (number == SIGINT) {
+      own.stop(number);
+      EXPECT_EQ(own.process().err(), "");
+    } else {
+      own.process().signal(number);
+      EXPECT_TRUE(own.process().wait(20s));
+      EXPECT_EQ(sluice({"doctor", "-i", kNear, "--restore"}).wait(20s), 0);
+    }
     expect_as_before();
   }
 }

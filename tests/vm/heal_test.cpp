@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdlib>
 #include <ctime>
+#include <sluice/host.hpp>
 
 #include "dice.hpp"
 #include "load.hpp"
@@ -178,6 +179,41 @@ TEST_F(HealVmTest, EachChangeIsHealed) {
   expect_told("eth0: the interface is called lan0 now");
   expect_healed();
   finish();
+}
+
+// A NIC that is made anew comes with its own settings.
+TEST_F(HealVmTest, WhatWasPreparedIsPreparedAgain) {
+  const auto value = [](const char* key) {
+    auto now = read_setting({eth(0), "napi", key, {}});
+    return now ? *now : now.error().message();
+  };
+  // Each queue's interrupt at its poller's CPU.
+  const auto at_their_cpus = [] {
+    const auto facts = InterfaceFacts::read(eth(0));
+    return facts && !facts->interrupts.empty() &&
+           std::ranges::all_of(facts->interrupts, [](const Interrupt& each) {
+             return each.cpus == std::vector{static_cast<int>(each.queue)};
+           });
+  };
+  fs::create_directories("/run");  // The machine is bare.
+  ASSERT_FALSE(at_their_cpus());
+  start({"--busy-poll", "--prepare=irq-affinity"});
+  for (const bool anew : {false, true}) {
+    if (anew) {
+      reset_driver(eth(0));
+      expect_told("eth0: the interface is back, and bound");
+    }
+    expect_healed();
+    EXPECT_EQ(value("defer-hard-irqs"), "2");
+    EXPECT_EQ(value("gro-flush-timeout"), "200000");
+    EXPECT_TRUE(at_their_cpus());
+  }
+  finish();
+  EXPECT_EQ(run_->process().err(), "");
+  EXPECT_EQ(value("defer-hard-irqs"), "0");
+  EXPECT_EQ(value("gro-flush-timeout"), "0");
+  EXPECT_FALSE(at_their_cpus());
+  EXPECT_FALSE(fs::exists("/run/sluice"));
 }
 
 // The kernel refuses to take a queue that has a socket, and virtio-net to take

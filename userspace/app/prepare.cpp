@@ -115,39 +115,58 @@ Result<Preparation> Preparation::make(const RunFlags& flags,
       Chosen::parse("--prepare", flags.prepare, Chosen::asked_for(*wanted));
   if (!chosen) return chosen.error();
   if (!Preparation::wanted(flags)) return preparation;
-  const HostFacts host = HostFacts::read();
+  preparation.host_ = HostFacts::read();
+  preparation.wanted_ = std::move(*wanted);
+  preparation.chosen_ = std::move(*chosen);
   for (const PortOptions& port : options.ports) {
-    auto done = preparation.prepare(port.interface, host, *wanted, *chosen);
+    auto prepared =
+        Prepared::open(port.interface, Prepared::Stay::while_it_lives);
+    if (!prepared) return prepared.error();
+    auto done =
+        preparation.prepare(port.interface, *prepared, preparation.news_);
     if (!done) return done.error();  // What was done is put back.
+    preparation.prepared_.push_back(std::move(*prepared));
   }
   return preparation;
 }
 
 Result<void> Preparation::prepare(const std::string& interface,
-                                  const HostFacts& host, const Wanted& wanted,
-                                  const Chosen& chosen) {
-  auto prepared = Prepared::open(interface, Prepared::Stay::while_it_lives);
-  if (!prepared) return prepared.error();
-  const Mended mended = mend(interface, host, wanted, chosen, *prepared);
+                                  Prepared& prepared,
+                                  std::vector<std::string>& news) const {
+  const std::size_t before = prepared.changes().size();
+  const Mended mended = mend(interface, host_, wanted_, chosen_, prepared);
   for (const Mended::Failure& each : mended.failed) {
-    if (wanted.rss != Rss::keep && is_rss(each.finding)) return each.error;
-    news_.push_back(interface + ": not prepared: " + each.error.message());
+    if (wanted_.rss != Rss::keep && is_rss(each.finding)) return each.error;
+    news.push_back(interface + ": not prepared: " + each.error.message());
   }
-  for (const Prepared::Change& each : prepared->changes()) {
-    news_.push_back(fmt::format("{}: {} until this run ends, was {}",
-                                each.setting.name(), each.setting.value,
-                                each.before));
+  for (const Prepared::Change& each :
+       prepared.changes() | std::views::drop(before)) {
+    news.push_back(fmt::format("{}: {} until this run ends, was {}",
+                               each.setting.name(), each.setting.value,
+                               each.before));
   }
-  prepared_.push_back(std::move(*prepared));
-  if (wanted.rss == Rss::keep) return {};
+  if (wanted_.rss == Rss::keep) return {};
   auto facts = InterfaceFacts::read(interface);
   if (!facts) return facts.error();
-  for (const Finding& each : diagnose(*facts, host, wanted)) {
+  for (const Finding& each : diagnose(*facts, host_, wanted_)) {
     if (!is_rss(each.id)) continue;
     return Error{EOPNOTSUPP, "--rss", interface,
                  each.sentence + ". Remedy: " + each.remedy + "."};
   }
   return {};
+}
+
+std::vector<std::string> Preparation::again(std::size_t port,
+                                            const std::string& interface) {
+  std::vector<std::string> news;
+  if (prepared_.empty()) return news;
+  Prepared& prepared = prepared_[port];
+  auto done = prepared.follow(interface);
+  if (done) done = prepare(interface, prepared, news);
+  if (!done) {
+    news.push_back(interface + ": not prepared: " + done.error().message());
+  }
+  return news;
 }
 
 std::vector<std::string> Preparation::restore() {

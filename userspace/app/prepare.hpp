@@ -62,13 +62,20 @@ class Preparation {
   [[nodiscard]] static bool wanted(const RunFlags& flags);
   /// A sentence for each change and each failure.
   [[nodiscard]] const std::vector<std::string>& news() const { return news_; }
+  /// The interface of a port was made anew: it is prepared as at the start.
+  /// Sentences as news() has them.
+  [[nodiscard]] std::vector<std::string> again(std::size_t port,
+                                               const std::string& interface);
   /// Puts all back; sentences for what could not be.
   std::vector<std::string> restore();
 
  private:
-  Result<void> prepare(const std::string& interface, const HostFacts& host,
-                       const Wanted& wanted, const Chosen& chosen);
-  std::vector<Prepared> prepared_;
+  Result<void> prepare(const std::string& interface, Prepared& prepared,
+                       std::vector<std::string>& news) const;
+  HostFacts host_;
+  Wanted wanted_;
+  Chosen chosen_;
+  std::vector<Prepared> prepared_;  // As the ports; none: nothing is wanted.
   std::vector<std::string> news_;
 };
 

@@ -127,6 +127,10 @@ int run(const RunFlags& flags, const Choice& handler) {
   if (Preparation::wanted(flags)) signals.emplace(hangup_of(flags));
   auto preparation = Preparation::make(flags, *options);
   if (!preparation) return fail_start(preparation.error(), flags, *options);
+  options->made_anew = [&prepared = *preparation](
+                           std::size_t port, const std::string& interface) {
+    return prepared.again(port, interface);
+  };
   int code = run_on(flags, handler, *options, signals, *preparation);
   for (const std::string& trouble : preparation->restore()) {
     fmt::print(stderr, "sluice: {}\n", trouble);
