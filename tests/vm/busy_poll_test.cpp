@@ -10,6 +10,9 @@ namespace {
 
 class BusyPollTest : public VmTest {
  protected:
+  explicit BusyPollTest(Words nics = {"igb", "virtio"})
+      : VmTest(std::move(nics)) {}
+
   static Setting defer(const std::string& value = "") {
     return {eth(0), "napi", "defer-hard-irqs", value};
   }
@@ -100,6 +103,51 @@ TEST_F(BusyPollTest, ARunSaysWhatItPollsAndPutsTheInterfaceBack) {
     }
     expect_as_before();
   }
+}
+
+// On a NIC whose driver makes its NAPIs anew when it gets other channels.
+class NewNapiTest : public BusyPollTest {
+ protected:
+  NewNapiTest() : BusyPollTest({"igb"}) {}
+
+  void TearDown() override {
+    if (IsSkipped()) return;
+    channels(2);
+    command({"ethtool", "-X", eth(0), "default"});
+    expect_as_before();
+  }
+  static void channels(int count) {
+    command({"ethtool", "-L", eth(0), "combined", std::to_string(count)});
+  }
+};
+
+// It has the id of the old one, and who polls by that id polls on: interrupts
+// would come too late for all of it.
+TEST_F(NewNapiTest, IsPolledInPlaceOfTheOldOne) {
+  ASSERT_TRUE(command({"ethtool", "-X", eth(0), "equal", "1"}));
+  auto prepared = Prepared::open(eth(0), Prepared::Stay::while_it_lives);
+  ASSERT_TRUE(prepared) << prepared.error().message();
+  const Setting settings[] = {defer("2"), timeout("60000000000")};
+  auto applied = prepared->apply(settings);
+  ASSERT_TRUE(applied) << applied.error().message();
+  EngineOptions busy = options({eth(0)}, Mode::zero_copy);
+  busy.queues = {0};
+  busy.busy_poll = 64;
+  busy.poller.spin = true;
+  EngineRun run(std::move(busy));
+  ASSERT_TRUE(run.start<services::Reflect>());
+  EXPECT_NE(run->queues().front().napi_id, 0u);
+  Wire far = wire(eth(1));
+  for (const int count : {2, 1, 2}) {
+    SCOPED_TRACE(count);
+    channels(count);
+    if (count == 2) {  // They spread packets over both.
+      ASSERT_TRUE(command({"ethtool", "-X", eth(0), "equal", "1"}));
+    }
+    ASSERT_TRUE(wait_for_link(eth(0)));
+    expect_reflected(far, eth(1), eth(0), 300);
+  }
+  EXPECT_EQ(sum(run.stop(), &QueueStats::rx_packets), 900u);
 }
 
 // Before Linux 6.13. The run begins with interrupts, and goes on without.
