@@ -58,26 +58,33 @@ __noinline int note_clause(struct xdp_md* xdp, struct lookup* lookup,
                            __u32 clause) {
   if (!lookup) return 0;
   const struct sluice_hot* list = hot_list(lookup->active);
-  const struct sluice_decision* found =
-      line_at(lookup->active, list->clauses + clause / 8);
-  if (!found) return 0;
-  const __u32 decision = found[clause & 7].decision;
+  const void* line = line_at(lookup->active, list->clauses + clause / 4);
+  if (!line) return 0;
+  const struct sluice_decision* found = &clause_in(line, clause)->rule;
+  const __u32 decision = found->decision;
   const __u32 rule = decision & SLUICE_RULE_MASK;
   if (rule >= (lookup->best & SLUICE_RULE_MASK)) return 1;
   if (rule == lookup->noted) return 0;
   lookup->noted = rule;
-  count_rule(lookup->active, found[clause & 7].slot, lookup->bytes);
+  count_rule(lookup->active, found->slot, lookup->bytes);
   if (SLUICE_RULE_ACTION(decision) == SLUICE_MIRROR) {
     mirror_packet(xdp, rule, (__u32)lookup->bytes);
   }
   return 0;
 }
 
+/* A function of its own, since stacks add up. */
+__noinline __u64 observers_in(struct lookup* lookup, __u32 word) {
+  if (!lookup) return 0;
+  void* image = image_of(lookup->active);
+  return image ? allowed_in(lookup, image, 1ull << word % 64) : 0;
+}
+
 /* The observers of a word that come before the rule that decides. */
 __noinline int note_word(struct xdp_md* xdp, struct lookup* lookup,
                          __u32 word) {
   if (!lookup) return 1;
-  __u64 clauses = allowed_in(lookup, word / 64, 1ull << word % 64);
+  __u64 clauses = observers_in(lookup, word);
   for (int i = 0; i < 64 && clauses; ++i) {
     if (note_clause(xdp, lookup, word * 64 + lowest(clauses))) return 1;
     clauses &= clauses - 1;
@@ -88,7 +95,9 @@ __noinline int note_word(struct xdp_md* xdp, struct lookup* lookup,
 __noinline int note_bank(struct xdp_md* xdp, struct lookup* lookup,
                          __u32 bank) {
   if (!lookup) return 1;
-  __u64 words = words_of(lookup, bank);
+  void* image = image_of(lookup->active);
+  if (!image) return 1;
+  __u64 words = words_of(lookup, image, bank);
   for (int i = 0; i < 64 && words; ++i) {
     if (note_word(xdp, lookup, bank * 64 + lowest(words))) return 1;
     words &= words - 1;

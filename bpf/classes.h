@@ -13,7 +13,12 @@ static __always_inline void* image_of(__u32 active) {
   return bpf_map_lookup_elem(&images, &active);
 }
 
-/* A line of the image. An index from the image itself is never out of it. The
+/* A line of the image. An index from the image itself is never out of it. */
+static __always_inline void* line_of(void* image, __u32 index) {
+  return bpf_map_lookup_elem(image, &index);
+}
+
+/* The same of what a short list has, too. The
    first lines are in direct reach as well: all there is of a short list, and
    some of a long one. */
 static __always_inline const void* line_in(void* image, __u32 active,
@@ -98,32 +103,37 @@ __noinline __u32 descend_far(__u32 active, __u32 ref, __u64 high, __u64 low) {
 
 /* The class of a value: of `high` and then `low`, as far as it is needed. An
    IPv4 address is mostly a table and a node away. */
-__noinline __u32 classify(__u32 active, __u32 ref, __u64 high, __u64 low) {
+static __always_inline __u32 classify(void* image, __u32 active, __u32 ref,
+                                      __u64 high, __u64 low) {
   if (!(ref & SLUICE_WIDE)) return descend_far(active, ref, high, low);
   const __u32 chunk = (__u32)(high >> 48);
-  const __u32* refs = writable_line_at(active, (ref & SLUICE_REF) + chunk / 16);
+  const __u32* refs = line_of(image, (ref & SLUICE_REF) + chunk / 16);
   if (!refs) return 0;
   ref = refs[chunk & 15];
   if (ref & SLUICE_LEAF) return ref & ~SLUICE_LEAF;
   high = high << 16 | low >> 48;
-  if (ref & (SLUICE_DIRECT | SLUICE_WIDE)) {
-    return descend_far(active, ref, high, low << 16);
+  low <<= 16;
+  if (!(ref & (SLUICE_DIRECT | SLUICE_WIDE))) {
+    const struct sluice_node* node = line_of(image, ref);
+    if (!node) return 0;
+    ref = next_of(node, (__u32)(high >> 48));
+    if (ref & SLUICE_LEAF) return ref & ~SLUICE_LEAF;
+    high = high << 16 | low >> 48;
+    low <<= 16;
   }
-  const struct sluice_node* node = writable_line_at(active, ref);
-  if (!node) return 0;
-  ref = next_of(node, (__u32)(high >> 48));
-  if (ref & SLUICE_LEAF) return ref & ~SLUICE_LEAF;
-  return descend_far(active, ref, high << 16 | low << 16 >> 48, low << 32);
+  return descend_far(active, ref, high, low);
 }
 
 /* The same of a value of 16 bits, which is mostly one step away. */
-static __always_inline __u32 classify16(__u32 active, __u32 ref, __u32 value) {
+static __always_inline __u32 classify16(void* image, __u32 active, __u32 ref,
+                                        __u32 value) {
   if (ref < SLUICE_HOT_LINES) {
     const struct sluice_line* line = &hot_list(active)->lines[ref];
     return next_of((const void*)line, value) & ~SLUICE_LEAF;
   }
   if (ref & SLUICE_WIDE) {
-    return descend_direct(active, ref, value) & ~SLUICE_LEAF;
+    const __u32* refs = line_of(image, (ref & SLUICE_REF) + value / 16);
+    return refs ? refs[value & 15] & ~SLUICE_LEAF : 0;
   }
   return descend_far(active, ref, (__u64)value << 48, 0);
 }

@@ -75,7 +75,7 @@ static __always_inline void ask_table_inline(struct lookup* lookup,
   if (!image) return;
   const struct sluice_table* table =
       line_in(image, active, list->tables + number);
-  if (!table) return;
+  if (!table || table->first > (lookup->best & SLUICE_RULE_MASK)) return;
   struct sluice_key key;
   __u64* to = (void*)&key;
   const __u64* from = (const void*)&lookup->facts.key;
@@ -121,86 +121,79 @@ static __always_inline void ask_tables(struct lookup* lookup) {
 /* --- Bit vectors ---------------------------------------------------------- */
 
 #define SLUICE_RECORDS (1 + SLUICE_FIELDS)
+/* Where the words of a record begin, in words. */
+#define SLUICE_WORDS (__builtin_offsetof(struct sluice_record, words) / 8)
 
-/* Clauses of a word stand in the order of their rules: the first is the best
-   of the word. */
-static __always_inline void take_first(struct lookup* lookup, __u32 bank,
-                                       __u32 word, __u64 clauses) {
-  const struct sluice_hot* list = hot_list(lookup->active);
-  const __u32 clause = bank * SLUICE_BANK + word * 64 + lowest(clauses);
-  const struct sluice_decision* found =
-      line_at(lookup->active, list->clauses + clause / 8);
-  if (!found) return;
-  found += clause & 7;
-  keep_first(lookup, found->decision, found->slot, 0);
+/* Clause `number`, which is at that place of `line`. */
+static __always_inline const struct sluice_clause* clause_in(const void* line,
+                                                             __u32 number) {
+  return (const struct sluice_clause*)line + (number & 3);
 }
 
 /* In which words of a bank all fields allow something; and which words of each
-   field are mixed, for allowed_in(). */
-__noinline __u64 words_of(struct lookup* lookup, __u32 bank) {
-  if (!lookup) return 0;
-  const __u32 active = lookup->active;
-  void* image = image_of(active);
-  if (!image) return 0;
+   field are mixed, for allowed_in(). Banks are asked in their order: each goes
+   on from the records of the one before. */
+static __always_inline __u64 words_of(struct lookup* lookup, void* image,
+                                      __u32 bank) {
   __u64 words = ~0ull;
 #pragma unroll
   for (int i = 0; i < SLUICE_RECORDS; ++i) {
-    const __u32 line = lookup->records[i];
-    if (line) {
-      const struct sluice_record* record = line_in(image, active, line + bank);
+    if (!lookup->records[i]) continue;
+    const struct sluice_record* record = line_of(image, lookup->records[i]);
+    if (!record) return 0;
+    if (bank) {
+      lookup->records[i] = record->next;
+      record = line_of(image, record->next);
       if (!record) return 0;
-      words &= record->any;
-      lookup->mixed[i] = record->mixed;
     }
+    words &= record->any;
+    lookup->mixed[i] = record->mixed;
   }
   return words;
 }
 
-/* Which clauses of a mixed word a field's class allows. */
-static __always_inline __u64 clauses_of(void* image, __u32 active, __u32 line,
-                                        __u64 before) {
-  const struct sluice_record* record = line_in(image, active, line);
-  if (!record) return 0;
-  const __u32 rank = before ? popcount(before) : 0;
-  if (rank < 5) return record->words[rank];
-  const __u64* words =
-      line_in(image, active, record->overflow + (rank - 5) / 8);
-  return words ? words[(rank - 5) & 7] : 0;
-}
-
 /* Which clauses all fields allow of a word that words_of() named. A field whose
    word is full is not looked at. */
-__noinline __u64 allowed_in(struct lookup* lookup, __u32 bank, __u64 bit) {
-  if (!lookup) return 0;
-  const __u32 active = lookup->active;
-  void* image = image_of(active);
-  if (!image) return 0;
+static __always_inline __u64 allowed_in(struct lookup* lookup, void* image,
+                                        __u64 bit) {
   __u64 clauses = ~0ull;
 #pragma unroll
   for (int i = 0; i < SLUICE_RECORDS; ++i) {
-    if (lookup->records[i] && lookup->mixed[i] & bit) {
-      clauses &= clauses_of(image, active, lookup->records[i] + bank,
-                            lookup->mixed[i] & (bit - 1));
-      if (!clauses) return 0;
+    if (lookup->mixed[i] & bit) {
+      const __u32 at = SLUICE_WORDS + popcount(lookup->mixed[i] & (bit - 1));
+      const __u64* words = line_of(image, lookup->records[i] + at / 8);
+      if (!words) return 0;
+      clauses &= words[at & 7];
     }
   }
   return clauses;
 }
 
-__noinline int ask_word(struct lookup* lookup, __u32 bank, __u64 bit) {
+/* Asks the first of these words; says which of the others may have an earlier
+   rule. Clauses of a word stand in the order of their rules. */
+__noinline __u64 ask_word(struct lookup* lookup, __u32 bank, __u64 words) {
   if (!lookup) return 0;
-  const __u64 clauses = allowed_in(lookup, bank, bit);
-  if (clauses) take_first(lookup, bank, lowest(bit), clauses);
-  return 0;
+  void* image = image_of(lookup->active);
+  if (!image) return 0;
+  const __u64 clauses = allowed_in(lookup, image, words & -words);
+  const __u64 others = words & (words - 1);
+  if (!clauses) return others;
+  const struct sluice_hot* list = hot_list(lookup->active);
+  const __u32 number =
+      bank * SLUICE_BANK + lowest(words) * 64 + lowest(clauses);
+  const void* line = line_of(image, list->clauses + number / 4);
+  if (!line) return 0;
+  const struct sluice_clause* clause = clause_in(line, number);
+  keep_first(lookup, clause->rule.decision, clause->rule.slot, 0);
+  return others & clause->before;
 }
 
 __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
   if (!lookup) return 0;
-  __u64 words = words_of(lookup, bank);
-  for (int i = 0; i < 64 && words; ++i) {
-    ask_word(lookup, bank, words & -words);
-    words &= words - 1;
-  }
+  void* image = image_of(lookup->active);
+  if (!image) return 0;
+  __u64 words = words_of(lookup, image, bank);
+  for (int i = 0; i < 64 && words; ++i) words = ask_word(lookup, bank, words);
   return 0;
 }
 
@@ -209,7 +202,7 @@ __noinline int ask_bank(struct lookup* lookup, __u32 bank) {
 /* The class of each field that some rule asks for. `none` of the others is 0,
    which nobody asks; read rather than known, so that the verifier joins the
    ways again. */
-static __always_inline void find_records(struct lookup* lookup,
+static __always_inline void find_records(struct lookup* lookup, void* image,
                                          const struct sluice_hot* list) {
   const struct facts* facts = &lookup->facts;
   const __u32 active = lookup->active;
@@ -218,10 +211,10 @@ static __always_inline void find_records(struct lookup* lookup,
   lookup->records[1 + (field)] =   \
       asked & SLUICE_HAVE(field) ? (found) : list->none[field];
 #define SLUICE_CLASS16(field, value) \
-  SLUICE_CLASS(field, classify16(active, list->root[field], value))
+  SLUICE_CLASS(field, classify16(image, active, list->root[field], value))
 #define SLUICE_CLASS_ADDRESS(field, words)                                     \
   SLUICE_CLASS(                                                                \
-      field, classify(active,                                                  \
+      field, classify(image, active,                                           \
                       facts->is_ip6 ? list->root6[field] : list->root4[field], \
                       (words)[0], (words)[1]))
   SLUICE_CLASS_ADDRESS(SLUICE_SOURCE, facts->key.source);
@@ -249,12 +242,22 @@ static __always_inline void ask_short(struct lookup* lookup,
     if (line) clauses &= record->words[0];
   }
   if (!clauses) return;
-  const __u32 clause = lowest(clauses);
-  const struct sluice_decision* found =
-      (const void*)&list
-          ->lines[(list->clauses + clause / 8) % SLUICE_HOT_LINES];
-  found += clause & 7;
-  keep_first(lookup, found->decision, found->slot, 0);
+  const __u32 number = lowest(clauses);
+  const __u32 line = (list->clauses + number / 4) % SLUICE_HOT_LINES;
+  const struct sluice_clause* clause = clause_in(&list->lines[line], number);
+  keep_first(lookup, clause->rule.decision, clause->rule.slot, 0);
+}
+
+static __always_inline void ask_banks(struct lookup* lookup, void* image,
+                                      const struct sluice_hot* list) {
+  find_records(lookup, image, list);
+  if (list->is_short) {
+    ask_short(lookup, list);
+    return;
+  }
+  for (__u32 bank = 0; bank < SLUICE_BANKS_MAX && bank < list->banks; ++bank) {
+    ask_bank(lookup, bank);
+  }
 }
 
 /* REQUIRES: lookup->facts and lookup->active are set, the rest is zero. */
@@ -265,19 +268,13 @@ static __always_inline void decide(struct lookup* lookup) {
   const __u32 kind = list->kind_class[lookup->facts.kind % SLUICE_KINDS];
   const __u32 proto = list->proto_class[lookup->facts.proto % SLUICE_PROTOS];
   const __u32 pair = kind * list->proto_classes + proto;
+  void* image = image_of(lookup->active);
+  if (!image) return;
   const struct sluice_pair* pairs =
-      line_at(lookup->active, list->pairs + pair / 8);
+      line_in(image, lookup->active, list->pairs + pair / 8);
   if (!pairs) return;
   lookup->records[0] = pairs[pair & 7].record;
   lookup->tables = pairs[pair & 7].tables;
+  if (list->banks + list->observers) ask_banks(lookup, image, list);
   ask_tables(lookup);
-  if (list->banks + list->observers == 0) return;
-  find_records(lookup, list);
-  if (list->is_short) {
-    ask_short(lookup, list);
-    return;
-  }
-  for (__u32 bank = 0; bank < SLUICE_BANKS_MAX && bank < list->banks; ++bank) {
-    ask_bank(lookup, bank);
-  }
 }

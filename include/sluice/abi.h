@@ -127,17 +127,17 @@ struct sluice_node {
 SLUICE_ASSERT_SIZE(struct sluice_node, 64);
 
 /* The bit vector of a class: a bit for each of the 4096 clauses of a bank, in
-   64 words, of which only those are stored that are neither empty nor full.
-   A class has one record for each bank, in a row. */
+   64 words, of which only those are stored that are neither empty nor full. A
+   class has one record for each bank. */
 #define SLUICE_BANK 4096
 #define SLUICE_BANKS_MAX 8
 struct sluice_record {
-  __u64 any;      /* Words that are not empty. */
-  __u64 mixed;    /* Words that are neither empty nor full. If none is, the
-                     first word stands in `words` nevertheless. */
-  __u32 overflow; /* Line of the sixth mixed word and those that follow. */
+  __u64 any;   /* Words that are not empty. */
+  __u64 mixed; /* Words that are neither empty nor full. If none is, the first
+                  word stands in `words` nevertheless. */
+  __u32 next;  /* Line of the record of the next bank. */
   __u32 reserved;
-  __u64 words[5];
+  __u64 words[5]; /* The others follow on the lines behind. */
 };
 SLUICE_ASSERT_SIZE(struct sluice_record, 64);
 
@@ -155,6 +155,12 @@ struct sluice_decision {
   __u32 decision; /* Rule, action, otherwise. The rule orders them. */
   __u32 slot;     /* Of its counter. */
 };
+/* The same of a clause. */
+struct sluice_clause {
+  struct sluice_decision rule;
+  __u64 before; /* Words of its bank that have clauses of earlier rules. */
+};
+SLUICE_ASSERT_SIZE(struct sluice_clause, 16);
 
 /* The fields of a packet in one place: key of the exact tables. */
 struct sluice_key {
@@ -176,7 +182,8 @@ struct sluice_table {
   __u32 base;  /* Line of the first entry. */
   __u32 size;  /* Entries that a hash may name. */
   __u32 flows; /* 1: entries count themselves, as each names a whole flow. */
-  __u32 reserved[3];
+  __u32 first; /* Rule: the others are later. */
+  __u32 reserved[2];
 };
 SLUICE_ASSERT_SIZE(struct sluice_table, 64);
 
@@ -215,7 +222,7 @@ struct sluice_hot {
   __u32 none[SLUICE_FIELDS]; /* Class record where a field is not there. */
   __u32 pairs;               /* Line: struct sluice_pair, by kind and proto. */
   __u32 proto_classes;       /* Pairs of one class of kinds. */
-  __u32 clauses;             /* Line: struct sluice_decision of each clause. */
+  __u32 clauses;             /* Line: struct sluice_clause of each. */
   __u32 tables;              /* Line: struct sluice_table of each table. */
   __u32 counters;            /* Line: counters of the first CPU. */
   __u32 counter_lines;       /* Of one CPU. */
@@ -224,7 +231,7 @@ struct sluice_hot {
   __u32 text; /* Line: the list as it is written, and its bytes. */
   __u32 text_bytes;
   __u32 flows_count; /* 1: rules that name whole flows count in entries. */
-  __u32 is_short;    /* One word of clauses, and all lines are in `lines`. */
+  __u32 is_short;    /* One word of clauses, no observers, all in `lines`. */
   __u32 labels;      /* Line: label ids by rule, 16 to a line; 0: none. */
   __u32 hints;       /* SLUICE_HINT_: packets are steered with these. */
   __u32 reserved;

@@ -155,6 +155,47 @@ Bytes small_world_packet(Dice& dice) {
   return frame.payload(dice.below(40)).bytes();
 }
 
+// One that no table takes: its ports are a range.
+std::string wide_rule(Dice& dice) {
+  constexpr std::array kActions = {"drop ", "pass ", "reflect "};
+  std::string text = dice.one_in(40) ? "count " : dice.of(kActions);
+  text += dice.one_in(2) ? "tcp" : "udp";
+  if (!dice.one_in(3)) text += " and src host " + host4(dice);
+  if (!dice.one_in(3)) text += " and dst host " + host4(dice);
+  const std::size_t low = dice.below(20);
+  return text + " and dst portrange " + std::to_string(low) + "-" +
+         std::to_string(low + 1 + dice.below(3)) + "\n";
+}
+
+// Lists of one word, of several, and of several banks.
+TEST_F(ListTest, WordsAndBanksAgreeOnTheFirstMatch) {
+  Dice dice(chosen_seed());
+  for (const std::size_t size : {60u, 500u, 9000u}) {
+    std::string text;
+    for (std::size_t i = 0; i < size; ++i) text += wide_rule(dice);
+    use("default pass");
+    const auto rules = Rules::parse(text);
+    ASSERT_TRUE(rules) << rules.error().message();
+    const auto done = program().set_rules(*rules);
+    ASSERT_TRUE(done) << done.error().message();
+    std::vector<std::uint64_t> expected(size);
+    std::size_t matched = 0;
+    for (int i = 0; i < 1000 && !HasFailure(); ++i) {
+      const Bytes packet = small_world_packet(dice);
+      expect_decision(*rules, packet);
+      const auto decision = rules->decide(packet);
+      if (decision.rule) ++expected[*decision.rule], ++matched;
+      for (const std::size_t rule : rules->noted(packet, decision))
+        ++expected[rule];
+    }
+    EXPECT_GT(matched, 100u);
+    const Counts counted = counts();
+    for (std::size_t i = 0; i < size; ++i) {
+      EXPECT_EQ(counted.rules[i].packets, expected[i]) << (*rules)[i].text();
+    }
+  }
+}
+
 TEST_F(ListTest, TablesAndBitVectorsAgreeOnTheFirstMatch) {
   Dice dice(chosen_seed());
   for (const std::size_t size : {100u, 1500u, 4000u}) {

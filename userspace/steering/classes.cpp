@@ -148,32 +148,35 @@ std::size_t Records::Hash::operator()(const Bits& bits) const {
 std::uint32_t Records::add(const Bits& bits) {
   const auto [found, is_new] = known_.try_emplace(bits);
   if (!is_new) return found->second;
-  const std::uint32_t first = lines_.add(banks_);
-  found->second = first;
-  for (std::size_t bank = 0; bank < banks_; ++bank) {
-    sluice_record record{};
-    std::vector<std::uint64_t> mixed;
-    for (std::size_t i = 0; i < 64; ++i) {
-      const std::uint64_t word = bits[bank * 64 + i];
-      if (word == 0) continue;
-      record.any |= 1ull << i;
-      if (~word == 0) continue;
-      record.mixed |= 1ull << i;
-      mixed.push_back(word);
-    }
-    constexpr std::size_t kInside = std::size(decltype(record.words){});
-    const std::size_t inside = std::min(mixed.size(), kInside);
-    std::copy_n(mixed.begin(), inside, record.words);
-    if (mixed.empty()) record.words[0] = bits[bank * 64];
-    if (mixed.size() > inside) {
-      record.overflow = lines_.add((mixed.size() - inside + 7) / 8);
-      for (std::size_t i = inside; i < mixed.size(); ++i) {
-        lines_.put(record.overflow, i - inside, mixed[i]);
-      }
-    }
-    lines_.put(first + static_cast<std::uint32_t>(bank), record);
+  std::uint32_t& line = found->second;
+  // From the last bank to the first, as each names the next.
+  for (std::size_t bank = banks_; bank-- > 0;) {
+    line = add_bank(std::span(bits).subspan(bank * 64, 64), line);
   }
-  return first;
+  return line;
+}
+
+std::uint32_t Records::add_bank(std::span<const std::uint64_t> bits,
+                                std::uint32_t next) {
+  sluice_record record{};
+  record.next = next;
+  std::vector<std::uint64_t> mixed;
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    if (bits[i] == 0) continue;
+    record.any |= 1ull << i;
+    if (~bits[i] == 0) continue;
+    record.mixed |= 1ull << i;
+    mixed.push_back(bits[i]);
+  }
+  record.words[0] = bits[0];
+  constexpr std::size_t kBefore =
+      offsetof(sluice_record, words) / sizeof record.words[0];
+  const std::uint32_t line = lines_.add((kBefore + mixed.size() + 7) / 8);
+  lines_.put(line, record);
+  for (std::size_t i = 0; i < mixed.size(); ++i) {
+    lines_.put(line, kBefore + i, mixed[i]);
+  }
+  return line;
 }
 
 Sweep::Sweep(Records& records, Bits begin)

@@ -58,6 +58,10 @@ class Records {
   struct Hash {
     std::size_t operator()(const Bits& bits) const;
   };
+  // Of 64 words; `next` is the line of the next bank's record.
+  std::uint32_t add_bank(std::span<const std::uint64_t> bits,
+                         std::uint32_t next);
+
   Lines& lines_;
   std::size_t banks_;
   std::unordered_map<Bits, std::uint32_t, Hash> known_;

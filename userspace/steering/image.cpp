@@ -64,7 +64,7 @@ Result<Image> ImageBuilder::build() {
   classify_pairs();
   for (std::size_t side = 0; side < 2; ++side) classify_addresses(side);
   for (std::size_t i = 0; i < kNumbers; ++i) classify_numbers(i);
-  write_decisions();
+  write_clauses();
   write_tables();
   finish();
   return std::move(image_);
@@ -142,6 +142,7 @@ Result<void> ImageBuilder::place_clauses() {
     const auto end = std::min(begin + 64, finals);
     std::ranges::sort(begin, end, {}, &Wild::rule);
   }
+  order_words(split);
   padding_ = Bits(banks_ * 64, ~0ull);
   for (std::size_t i = 0; i < wild_.size(); ++i) {
     const std::size_t place =
@@ -150,6 +151,20 @@ Result<void> ImageBuilder::place_clauses() {
     padding_[place / 64] &= ~(1ull << place % 64);
   }
   return {};
+}
+
+// Words in the order of their first rules: the first that is asked mostly says
+// that no other has to be. What does not fill a word stays behind.
+void ImageBuilder::order_words(std::size_t finals) {
+  std::vector<std::vector<Wild>> words;
+  for (std::size_t i = 0; i + 64 <= finals; i += 64) {
+    const auto begin =
+        std::make_move_iterator(wild_.begin() + static_cast<std::ptrdiff_t>(i));
+    words.emplace_back(begin, begin + 64);
+  }
+  std::ranges::sort(words, {}, [](const auto& word) { return word[0].rule; });
+  auto to = wild_.begin();
+  for (auto& word : words) to = std::ranges::move(word, to).out;
 }
 
 // Slots for rules that do not count in entries alone.
@@ -180,14 +195,24 @@ std::uint32_t ImageBuilder::decision_of(std::uint32_t rule) const {
          (of.otherwise == Action::drop ? SLUICE_RULE_ELSE_DROP : 0);
 }
 
-void ImageBuilder::write_decisions() {
+void ImageBuilder::write_clauses() {
   std::size_t places = 0;
   for (const Wild& wild : wild_) places = std::max(places, wild.place + 1);
-  hot_.clauses = lines_.add((places + 7) / 8);
+  // The first rule of each word.
+  std::vector<std::uint32_t> first(banks_ * 64, ~0u);
   for (const Wild& wild : wild_) {
-    const sluice_decision decision{decision_of(wild.rule),
-                                   image_.slots_[wild.rule]};
-    lines_.put(hot_.clauses, wild.place, decision);
+    std::uint32_t& rule = first[wild.place / 64];
+    rule = std::min(rule, wild.rule);
+  }
+  hot_.clauses = lines_.add((places + 3) / 4);
+  for (const Wild& wild : wild_) {
+    sluice_clause clause{};
+    clause.rule = {decision_of(wild.rule), image_.slots_[wild.rule]};
+    const std::size_t bank = wild.place / SLUICE_BANK * 64;
+    for (std::size_t word = 0; word < 64; ++word) {
+      if (first[bank + word] < wild.rule) clause.before |= 1ull << word;
+    }
+    lines_.put(hot_.clauses, wild.place, clause);
   }
 }
 
@@ -213,6 +238,7 @@ void ImageBuilder::write_tables() {
     table.mask = shape.mask();
     table.base = line;
     table.flows = counts_itself(shape) ? 1 : 0;
+    table.first = std::ranges::min(rows, {}, &Exact::rule).rule;
     for (const Place& place : place_rows(rows, hot_.hash, table)) {
       const Exact& exact = rows[place.row];
       sluice_entry entry{};
@@ -240,7 +266,7 @@ void ImageBuilder::finish() {
   const auto finals = std::ranges::count_if(wild_, [this](const Wild& wild) {
     return is_final(rules_[wild.rule].action);
   });
-  hot_.is_short = finals <= 64 && hot_.banks == 1 &&
+  hot_.is_short = finals <= 64 && hot_.banks == 1 && hot_.observers == 0 &&
                   image_.small_.size() <= SLUICE_HOT_LINES;
   hot_.counters = tables_end_;
   hot_.counter_lines = (next_slot_ + 1) / 2;

@@ -37,11 +37,12 @@ class ImageBuilder {
   Result<void> split();
   void choose_tables();
   Result<void> place_clauses();
+  void order_words(std::size_t finals);
   void number_slots();
   void classify_pairs();
   void classify_addresses(std::size_t side);
   void classify_numbers(std::size_t number);
-  void write_decisions();
+  void write_clauses();
   void write_labels();
   void write_tables();
   void finish();
