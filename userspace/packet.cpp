@@ -23,8 +23,8 @@ Packet::Segments Packet::segments() const noexcept {
   return segments;
 }
 
-void Packet::drop_chain(FramePool& pool, std::uint64_t addr,
-                        std::uint8_t segments) noexcept {
+void Packet::drop(FramePool& pool, std::uint64_t addr,
+                  std::uint8_t segments) noexcept {
   for (std::uint8_t i = 0; i < segments; ++i) {
     const std::uint64_t next = i + 1 < segments ? pool.link(addr).addr : 0;
     pool.put(addr, FrameOwner::handler);

@@ -200,8 +200,15 @@ std::optional<Packet> Port::gather(const xdp_desc& desc) noexcept {
                 {queue_, index_, static_cast<std::uint8_t>(chain.segments)});
 }
 
+bool Port::find_room(std::uint32_t wanted) noexcept {
+  // What is queued was given room: a consumer that goes back is not believed.
+  room_ = std::max(queued_, tx_.writable(tx_.size()));
+  return room_ - queued_ >= wanted;
+}
+
 // All descriptors of a packet or none: half a chain in TX would join the next.
-bool Port::send_chain(FramePool::Link first, std::uint32_t segments) noexcept {
+bool Port::send_segments(FramePool::Link first,
+                         std::uint32_t segments) noexcept {
   if (room_ - queued_ < segments && !find_room(segments)) return false;
   FramePool::Link at = first;
   for (std::uint32_t left = segments; left > 0; --left) {
@@ -211,6 +218,13 @@ bool Port::send_chain(FramePool::Link first, std::uint32_t segments) noexcept {
   }
   queued_more_ += segments - 1;
   return true;
+}
+
+void Port::send_or_drop_segments(FramePool::Link first,
+                                 std::uint32_t segments) noexcept {
+  if (send_segments(first, segments)) return;
+  ++counters_->tx_full;
+  Packet::drop(*pool_, first.addr, static_cast<std::uint8_t>(segments));
 }
 
 // --- What the device does ----------------------------------------------------

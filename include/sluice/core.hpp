@@ -45,10 +45,7 @@ class Outlet {
 
   /// Sends the packet out of this port; drops and counts it (tx_full) where TX
   /// has no room. Packets of every port of the core will do: no byte moves.
-  void send(Packet packet) const noexcept {
-    if (!port_->send(packet)) [[unlikely]]
-      ++port_->counters().tx_full;
-  }
+  void send(Packet packet) const noexcept { port_->send_or_drop(packet); }
   /// As send, but says no and leaves the packet with you.
   [[nodiscard]] bool try_send(Packet& packet) const noexcept {
     return port_->send(packet);
@@ -122,9 +119,7 @@ class Core {
   /// Sends the packet out of the port it came in on; drops and counts it
   /// (tx_full) where TX has no room.
   void reply(Packet packet) noexcept {
-    Port& port = ports_[packet.port()];
-    if (!port.send(packet)) [[unlikely]]
-      ++port.counters().tx_full;
+    ports_[packet.port()].send_or_drop(packet);
   }
   /// As reply, but says no and leaves the packet with you.
   [[nodiscard]] bool try_reply(Packet& packet) noexcept {

@@ -76,7 +76,7 @@ class Packet {
       pool_->put(addr_, FrameOwner::handler);
       pool_->unhold(1);
     } else {
-      drop_chain(*pool_, addr_, origin_.segments);
+      drop(*pool_, addr_, origin_.segments);
     }
   }
 
@@ -253,8 +253,8 @@ class Packet {
   }
 
   // By value: a packet whose address nobody asks for lives in registers.
-  static void drop_chain(FramePool& pool, std::uint64_t addr,
-                         std::uint8_t segments) noexcept;
+  static void drop(FramePool& pool, std::uint64_t addr,
+                   std::uint8_t segments) noexcept;
   static std::uint32_t chain_size(FramePool& pool, FramePool::Link first,
                                   std::uint8_t segments) noexcept;
   static FramePool::Link& last_link(FramePool& pool, std::uint64_t addr,

@@ -202,24 +202,24 @@ class Port {
   /// Takes the packet for sending. False: no room in TX, nothing changed.
   /// REQUIRES: the packet is of this core.
   [[nodiscard]] bool send(Packet& packet) noexcept {
-    if constexpr (kCheckFrames) {
-      packet.check_owned();
-      assert(packet.pool_ == pool_);
-    }
-    if (packet.origin_.segments != 1) [[unlikely]] {
-      if (!send_chain({packet.addr_, packet.size_}, packet.origin_.segments)) {
-        return false;
-      }
-    } else {
-      if (queued_ == room_ && !find_room(1)) [[unlikely]]
-        return false;
-      put_descriptor(packet.addr_, packet.size_, 0);
+    if (!put_whole(packet) &&
+        !send_segments({packet.addr_, packet.size_}, packet.origin_.segments)) {
+      return false;
     }
     packet.pool_ = nullptr;
     return true;
   }
+  /// The same, but where there is no room the packet dies, and tx_full counts
+  /// it. It is gone either way.
+  void send_or_drop(Packet& packet) noexcept {
+    if (!put_whole(packet)) [[unlikely]] {
+      send_or_drop_segments({packet.addr_, packet.size_},
+                            packet.origin_.segments);
+    }
+    packet.pool_ = nullptr;
+  }
 
-  /// The same, and asks the device for something; what it was not granted is
+  /// As send, and asks the device for something; what it was not granted is
   /// done here, or left out: see TxRequest.
   [[nodiscard]] bool send(Packet& packet, const TxRequest& request) noexcept;
 
@@ -333,6 +333,17 @@ class Port {
     std::vector<Transmitted> ended;  // Each frame at most once.
   };
 
+  // The packet as nearly all are, where there is room as nearly always.
+  bool put_whole(const Packet& packet) noexcept {
+    if constexpr (kCheckFrames) {
+      packet.check_owned();
+      assert(packet.pool_ == pool_);
+    }
+    if (packet.origin_.segments != 1 || queued_ == room_) [[unlikely]]
+      return false;
+    put_descriptor(packet.addr_, packet.size_, 0);
+    return true;
+  }
   void put_descriptor(std::uint64_t addr, std::uint32_t size,
                       std::uint32_t options) noexcept {
     xdp_desc& desc = tx_[queued_++];
@@ -344,12 +355,11 @@ class Port {
     pool_->sent(addr, size);
   }
 
-  bool find_room(std::uint32_t wanted) noexcept {
-    // What is queued was given room: a consumer that goes back is not believed.
-    room_ = std::max(queued_, tx_.writable(tx_.size()));
-    return room_ - queued_ >= wanted;
-  }
-  bool send_chain(FramePool::Link first, std::uint32_t segments) noexcept;
+  [[gnu::cold]] bool find_room(std::uint32_t wanted) noexcept;
+  [[gnu::cold]] bool send_segments(FramePool::Link first,
+                                   std::uint32_t segments) noexcept;
+  [[gnu::cold]] void send_or_drop_segments(FramePool::Link first,
+                                           std::uint32_t segments) noexcept;
   void note_queued() noexcept;
   void end_wait(std::size_t frame, std::optional<Timestamp> time) noexcept;
   void look_at_the_rest(std::uint32_t first, std::uint32_t count) noexcept;

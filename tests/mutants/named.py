@@ -57,7 +57,10 @@ NAMED = [
            "std::atomic_ref(*producer_).store(head_, "
            "std::memory_order_relaxed);"),
     # Frames.
-    Mutant("early-free", PORT, "    packet.pool_ = nullptr;\n", ""),
+    Mutant("early-free", PORT, "    packet.pool_ = nullptr;\n    return true;",
+           "    return true;"),
+    Mutant("early-free-of-replies", PORT,
+           "    }\n    packet.pool_ = nullptr;\n  }", "    }\n  }"),
     Mutant("lost-completion-release", PORT,
            "completion_.release(count);", "completion_.release(count - 1);"),
     Mutant("completion-not-bounds-checked", PORT,
@@ -78,7 +81,7 @@ NAMED = [
            "    counters_->rx_received += count;\n", ""),
     Mutant("request-not-marked", "userspace/port.cpp",
            "  tx_[first].options |= XDP_TX_METADATA;\n", ""),
-    Mutant("tx-full-ignored", PORT,
+    Mutant("tx-full-ignored", "userspace/port.cpp",
            "return room_ - queued_ >= wanted;", "return true;"),
     Mutant("copy-not-held", "userspace/packet.cpp",
            "  pool_->hold(", "  pool_->hold(0 * "),
