@@ -143,8 +143,10 @@ void Port::note_queued() noexcept {
 }
 
 void Port::keep(std::uint32_t count) noexcept {
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (pool_->contains(rx_[i].addr, 0)) pool_->keep(rx_[i].addr);
+  for (const auto run : received(count)) {
+    for (const xdp_desc& desc : run) {
+      if (pool_->contains(desc.addr)) pool_->keep(desc.addr);
+    }
   }
 }
 
@@ -162,7 +164,7 @@ std::optional<Packet> Port::gather(const xdp_desc& desc) noexcept {
   if (!pool_->contains(desc.addr, desc.len)) {
     // Never followed: only the frame it starts in, if any, is taken home.
     ++counters_->rx_invalid;
-    if (pool_->contains(desc.addr, 0)) {
+    if (pool_->contains(desc.addr)) {
       pool_->put(desc.addr, FrameOwner::fill);
     } else {
       ++counters_->astray;
@@ -289,11 +291,11 @@ void Port::end_wait(std::size_t frame, std::optional<Timestamp> time) noexcept {
 }
 
 // Completions of which one names no frame, or may have something to tell.
-void Port::look_at_the_rest(std::uint32_t first, std::uint32_t count) noexcept {
-  for (std::uint32_t i = first; i < count; ++i) {
+void Port::look_at(std::span<const std::uint64_t> completed) noexcept {
+  for (const std::uint64_t addr : completed) {
     // The kernel completes invalid descriptors with their raw address.
-    if (pool_->contains(completion_[i], 0)) {
-      take_back(completion_[i]);
+    if (pool_->contains(addr)) {
+      take_back(addr);
     } else {
       ++counters_->astray;
     }

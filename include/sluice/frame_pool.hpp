@@ -19,6 +19,7 @@
 #include <sluice/ring.hpp>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace sluice {
 
@@ -39,11 +40,15 @@ class FrameMap {
                               std::uint64_t size) const noexcept {
     return (addr & offset_mask_) + size <= frame_size_ && addr < umem_size_;
   }
+  /// `addr` points into one frame of ours.
+  [[nodiscard]] bool contains(std::uint64_t addr) const noexcept {
+    return addr < umem_size_;
+  }
   /// First address of the frame in which `addr` lies.
   [[nodiscard]] std::uint64_t frame_of(std::uint64_t addr) const noexcept {
     return addr & ~offset_mask_;
   }
-  /// The byte at `addr`. REQUIRES: contains(addr, 0).
+  /// The byte at `addr`. REQUIRES: contains(addr).
   [[nodiscard]] std::byte* at(std::uint64_t addr) const noexcept {
     return umem_ + addr;
   }
@@ -106,6 +111,20 @@ class FramePool {
     if constexpr (kCheckFrames) assert(available() < frames_);
     *top_++ = addr;
   }
+  /// The same for many, up to the first that is not in `known`. Returns how
+  /// many came home.
+  std::size_t put(std::span<const std::uint64_t> addrs, FrameMap known,
+                  FrameOwner from) noexcept {
+    std::uint64_t* top = top_;  // In a register.
+    for (const std::uint64_t addr : addrs) {
+      if (!known.contains(addr)) [[unlikely]]
+        break;
+      moved(addr, from, FrameOwner::pool);
+      if constexpr (kCheckFrames) assert(top < free_.get() + frames_);
+      *top++ = addr;
+    }
+    return static_cast<std::size_t>(top - std::exchange(top_, top));
+  }
 
   // Which port's socket the kernel has a frame by is noted, so that what it had
   // is found when that socket is gone: no ring says what a driver has in
@@ -149,6 +168,9 @@ class FramePool {
   [[nodiscard]] bool contains(std::uint64_t addr,
                               std::uint64_t size) const noexcept {
     return map_.contains(addr, size);
+  }
+  [[nodiscard]] bool contains(std::uint64_t addr) const noexcept {
+    return map_.contains(addr);
   }
   [[nodiscard]] std::uint64_t frame_of(std::uint64_t addr) const noexcept {
     return map_.frame_of(addr);

@@ -201,12 +201,13 @@ class Poller : public Loop {
     std::uint32_t plain = port.plain_options();
     std::uint64_t packets = count;
     std::uint64_t bytes = 0;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const xdp_desc& desc = arrivals[i];
-      bytes += desc.len;
-      if (arrivals.whole(desc, plain)) [[likely]] {
-        take(arrivals.packet(desc));
-      } else {
+    for (const auto run : port.received(count)) {
+      for (const xdp_desc& desc : run) {
+        bytes += desc.len;
+        if (arrivals.whole(desc, plain)) [[likely]] {
+          take(arrivals.packet(desc));
+          continue;
+        }
         auto packet = gather(port, desc);
         plain = port.plain_options();
         if (packet) {

@@ -58,18 +58,13 @@ struct PortCounters {
   Counter astray;  ///< Completions that name no frame of ours.
 };
 
-/// The unread descriptors of RX, as a loop walks over them. By value: nothing
-/// that a handler writes can change it, so that it stays in registers.
+/// What makes packets of RX's descriptors. By value: nothing that a handler
+/// writes can change it, so that it stays in registers.
 class Arrivals {
  public:
-  Arrivals(ConsumerRing<xdp_desc>::Burst burst, FramePool& pool,
-           Packet::Origin origin) noexcept
-      : burst_(burst), frames_(pool.map()), pool_(&pool), origin_(origin) {}
+  Arrivals(FramePool& pool, Packet::Origin origin) noexcept
+      : frames_(pool.map()), pool_(&pool), origin_(origin) {}
 
-  /// The i-th descriptor. REQUIRES: i < receivable().
-  [[nodiscard]] const xdp_desc& operator[](std::uint32_t i) const noexcept {
-    return burst_[i];
-  }
   /// `desc` is a whole packet in a frame of ours, as nearly all are. `plain`:
   /// the port's plain_options().
   [[nodiscard]] bool whole(const xdp_desc& desc,
@@ -83,7 +78,6 @@ class Arrivals {
   }
 
  private:
-  ConsumerRing<xdp_desc>::Burst burst_;
   FrameMap frames_;
   FramePool* pool_;
   Packet::Origin origin_;
@@ -108,16 +102,10 @@ class Port {
     const std::uint32_t count = completion_.readable(kReclaimMax);
     if (count == 0) return 0;
     assert(count <= given);  // More came home than ever left.
-    const auto completion = completion_.burst();
-    FramePool& pool = *pool_;
-    const FrameMap frames = silent_;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint64_t addr = completion[i];
-      if (!frames.contains(addr, 0)) [[unlikely]] {
-        look_at_the_rest(i, count);
-        break;
-      }
-      pool.put(addr, FrameOwner::tx);
+    for (const auto run : completion_.unread(count)) {
+      const std::size_t done = pool_->put(run, silent_, FrameOwner::tx);
+      if (done < run.size()) [[unlikely]]
+        look_at(run.subspan(done));
     }
     completion_.release(count);
     counters_->completed += count;
@@ -137,9 +125,13 @@ class Port {
   /// Packets in RX, whether or not there are frames to replace theirs; 0 or 1.
   [[nodiscard]] std::uint32_t unreceived() noexcept { return rx_.readable(1); }
 
-  /// What was received, for walking over it: see Arrivals.
+  /// The first `count` descriptors in RX, as they lie: see ConsumerRing.
+  /// REQUIRES: count <= the last receivable().
+  [[nodiscard]] auto received(std::uint32_t count) const noexcept {
+    return rx_.unread(count);
+  }
   [[nodiscard]] Arrivals arrivals() noexcept {
-    return {rx_.burst(), *pool_, {.queue = queue_, .port = index_}};
+    return {*pool_, {.queue = queue_, .port = index_}};
   }
 
   /// The options of a descriptor that is a packet of its own: none. While a
@@ -362,7 +354,7 @@ class Port {
                                            std::uint32_t segments) noexcept;
   void note_queued() noexcept;
   void end_wait(std::size_t frame, std::optional<Timestamp> time) noexcept;
-  void look_at_the_rest(std::uint32_t first, std::uint32_t count) noexcept;
+  [[gnu::cold]] void look_at(std::span<const std::uint64_t> completed) noexcept;
   void take_back(std::uint64_t addr) noexcept;
   void refill_now(std::uint32_t missing) noexcept;
   std::span<const std::uint64_t> take_to_fill(std::uint32_t count) noexcept;

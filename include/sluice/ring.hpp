@@ -18,6 +18,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cassert>
@@ -77,30 +78,15 @@ class ConsumerRing {
     return slots_[(head_ + i) & mask_];
   }
 
-  /// The unread entries, for a loop over many: by value, so that no store to
-  /// other memory makes the compiler look at the ring again.
-  class Burst {
-   public:
-    [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept {
-      if constexpr (kCheckFrames) assert(i < count_);
-      return slots_[(head_ + i) & mask_];
-    }
-
-   private:
-    friend class ConsumerRing;
-    const T* slots_;
-    std::uint32_t mask_;
-    std::uint32_t head_;
-    std::uint32_t count_;
-  };
-  /// Valid until release().
-  [[nodiscard]] Burst burst() const noexcept {
-    Burst burst;
-    burst.slots_ = slots_;
-    burst.mask_ = mask_;
-    burst.head_ = head_;
-    burst.count_ = peer_ - head_;
-    return burst;
+  /// The first `count` unread entries, for a loop over many: as they lie, up to
+  /// the ring's end and from its start on. By value, so that no store to other
+  /// memory makes the compiler look at the ring again. Valid until release().
+  [[nodiscard]] std::array<std::span<const T>, 2> unread(
+      std::uint32_t count) const noexcept {
+    if constexpr (kCheckFrames) assert(count <= peer_ - head_);
+    const std::uint32_t at = head_ & mask_;
+    const std::uint32_t straight = std::min(count, size() - at);
+    return {{{slots_ + at, straight}, {slots_, count - straight}}};
   }
 
   /// Hands the first `count` entries back to the producer.

@@ -16,14 +16,10 @@ POLLER = "include/sluice/poller.hpp"
 NAMED = [
     # Rings.
     Mutant("wrong-mask", RING,
-           "  /// The i-th unread entry. REQUIRES: i < the last readable().\n"
-           "  [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept"
-           " {\n    if constexpr (kCheckFrames) assert(i < peer_ - head_);\n"
-           "    return slots_[(head_ + i) & mask_];",
-           "  /// The i-th unread entry. REQUIRES: i < the last readable().\n"
-           "  [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept"
-           " {\n    if constexpr (kCheckFrames) assert(i < peer_ - head_);\n"
-           "    return slots_[(head_ + i) & (mask_ >> 1)];"),
+           "const std::uint32_t at = head_ & mask_;",
+           "const std::uint32_t at = head_ & (mask_ >> 1);"),
+    Mutant("burst-does-not-wrap", RING,
+           "{slots_, count - straight}", "{slots_, 0}"),
     Mutant("room-off-by-one", RING,
            "if (room < limit) room = size() - unconsumed();",
            "if (room < limit) room = size() + 1 - unconsumed();"),
@@ -63,12 +59,11 @@ NAMED = [
            "    }\n    packet.pool_ = nullptr;\n  }", "    }\n  }"),
     Mutant("lost-completion-release", PORT,
            "completion_.release(count);", "completion_.release(count - 1);"),
-    Mutant("completion-not-bounds-checked", PORT,
-           "if (!frames.contains(addr, 0)) [[unlikely]] {",
-           "if (false) [[unlikely]] {"),
-    Mutant("completion-assumed-in-fifo-order", PORT,
-           "const std::uint64_t addr = completion[i];",
-           "const std::uint64_t addr = completion[0];"),
+    Mutant("completion-not-bounds-checked", POOL,
+           "      if (!known.contains(addr)) [[unlikely]]\n        break;\n",
+           ""),
+    Mutant("completion-put-home-twice", POOL,
+           "      *top++ = addr;", "      *top++ = addrs.front();"),
     Mutant("receives-what-cannot-be-replaced", PORT,
            "if (ready == 0 || pool_->available() >= owed + ready) "
            "return ready;", "if (true) return ready;"),

@@ -34,7 +34,7 @@ class Bench {
     EXPECT_TRUE(hand_.kernel.deliver(in, bytes));
     Port& port = hand_.ports.at(in);
     EXPECT_EQ(port.receivable(1), 1u);
-    const xdp_desc desc = port.arrivals()[0];
+    const xdp_desc desc = port.received(1)[0].front();
     hand_.pool.hold(1);
     handler_(port.arrivals().packet(desc), *hand_.core);
     port.release(1, 1, desc.len);

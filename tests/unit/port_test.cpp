@@ -25,6 +25,11 @@ class PortTest : public ::testing::TestWithParam<std::uint32_t> {
     EXPECT_TRUE(packet);
     return std::move(*packet);
   }
+  // The i-th descriptor in RX.
+  const xdp_desc& arrived(std::uint32_t i = 0) {
+    const auto runs = port_.received(i + 1);
+    return runs[1].empty() ? runs[0].back() : runs[1].back();
+  }
   void send(std::uint32_t count) {
     for (std::uint32_t i = 0; i < count; ++i) {
       Packet packet = made();
@@ -102,8 +107,8 @@ TEST_P(PortTest, ADescriptorOutOfRangeIsNotFollowed) {
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
   side_.rx.slots[(side_.rx.producer - 1) % kRing].addr = 1ULL << 40;
   ASSERT_EQ(port_.receivable(64), 1U);
-  EXPECT_FALSE(port_.arrivals().whole(port_.arrivals()[0], 0));
-  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
+  EXPECT_FALSE(port_.arrivals().whole(arrived(), 0));
+  EXPECT_FALSE(port_.gather(arrived()));
   port_.release(1, 0, 64);
   EXPECT_EQ(port_.counters().rx_invalid.value(), 1U);
   EXPECT_EQ(port_.counters().rx_broken.value(), 1U);
@@ -115,8 +120,8 @@ TEST_P(PortTest, ADescriptorThatLeavesItsFrameGoesHome) {
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
   side_.rx.slots[(side_.rx.producer - 1) % kRing].len = 2000;
   ASSERT_EQ(port_.receivable(64), 1U);
-  EXPECT_FALSE(port_.arrivals().whole(port_.arrivals()[0], 0));
-  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
+  EXPECT_FALSE(port_.arrivals().whole(arrived(), 0));
+  EXPECT_FALSE(port_.gather(arrived()));
   port_.release(1, 0, 2000);
   EXPECT_EQ(port_.counters().astray.value(), 0U);
   EXPECT_EQ(hand_.pool.available(), 32 - kRing + 1);
@@ -140,7 +145,7 @@ TEST_P(PortTest, WithoutPacketsADryPoolIsNoMatter) {
   std::vector<Packet> kept;
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
   ASSERT_EQ(port_.receivable(64), 1U);
-  kept.push_back(port_.arrivals().packet(port_.arrivals()[0]));
+  kept.push_back(port_.arrivals().packet(arrived()));
   hand_.pool.hold(1);
   port_.release(1, 1, 64);
   while (hand_.pool.available() > 0) kept.push_back(made());
@@ -152,9 +157,9 @@ TEST_P(PortTest, AChainIsSentWholeOrNotAtAll) {
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1), XDP_PKT_CONTD));
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(2)));
   ASSERT_EQ(port_.receivable(64), 2U);
-  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
+  EXPECT_FALSE(port_.gather(arrived()));
   EXPECT_EQ(port_.chained(), 1U);
-  auto packet = port_.gather(port_.arrivals()[1]);
+  auto packet = port_.gather(arrived(1));
   ASSERT_TRUE(packet);
   port_.release(2, 1, 128);
   send(kRing - 1);
@@ -201,8 +206,8 @@ TEST_P(PortTest, MoreCompletionsThanWereSentAreNotBelieved) {
 TEST_P(PortTest, ADescriptorWithUnknownOptionsIsAPacket) {
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1), 0xffff'fffe));
   ASSERT_EQ(port_.receivable(64), 1U);
-  EXPECT_FALSE(port_.arrivals().whole(port_.arrivals()[0], 0));
-  EXPECT_TRUE(port_.gather(port_.arrivals()[0]));
+  EXPECT_FALSE(port_.arrivals().whole(arrived(), 0));
+  EXPECT_TRUE(port_.gather(arrived()));
   port_.release(1, 1, 64);
   expect_books_agree(hand_);
 }
@@ -211,7 +216,7 @@ TEST_P(PortTest, AChainWithoutEndIsDroppedPieceByPiece) {
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1), XDP_PKT_CONTD));
     ASSERT_EQ(port_.receivable(64), 1U);
-    EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
+    EXPECT_FALSE(port_.gather(arrived()));
     port_.release(1, 0, 64);
     port_.refill();
     ASSERT_LE(port_.chained(), Packet::kSegmentsMax);
@@ -220,7 +225,7 @@ TEST_P(PortTest, AChainWithoutEndIsDroppedPieceByPiece) {
   EXPECT_EQ(port_.chained(), 0U);
   ASSERT_TRUE(hand_.kernel.deliver(0, numbered(1)));
   ASSERT_EQ(port_.receivable(64), 1U);
-  EXPECT_FALSE(port_.gather(port_.arrivals()[0]));
+  EXPECT_FALSE(port_.gather(arrived()));
   port_.release(1, 0, 64);
   EXPECT_EQ(port_.counters().rx_broken.value(), 1U) << "one packet";
 }
@@ -238,8 +243,8 @@ TEST_P(PortTest, AnAddressThatTheKernelRepeatsIsCaught) {
   EXPECT_DEATH(
       {
         ASSERT_EQ(port_.receivable(64), 2U);
-        const Packet first = port_.arrivals().packet(port_.arrivals()[0]);
-        const Packet second = port_.arrivals().packet(port_.arrivals()[1]);
+        const Packet first = port_.arrivals().packet(arrived());
+        const Packet second = port_.arrivals().packet(arrived(1));
       },
       "should be owned by the kernel, to receive into when it goes to a "
       "handler, but its owner is a handler\n.*"

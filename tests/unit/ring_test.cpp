@@ -37,6 +37,11 @@ TEST_P(RingTest, ReadsAFullRingAcrossTheWrap) {
   for (std::uint64_t i = 0; i < kSize; ++i) hand_.push(100 + i);
   ASSERT_EQ(ring.readable(64), kSize);
   for (std::uint32_t i = 0; i < kSize; ++i) EXPECT_EQ(ring[i], 100 + i);
+  std::uint64_t next = 100;
+  for (const auto run : ring.unread(kSize)) {
+    for (const std::uint64_t entry : run) EXPECT_EQ(entry, next++);
+  }
+  EXPECT_EQ(next, 100 + kSize);
   EXPECT_EQ(hand_.used(), kSize) << "looking must not consume";
   ring.release(kSize);
   EXPECT_EQ(hand_.used(), 0U);

@@ -50,7 +50,7 @@ class Hand {
       if (::poll(&fd, 1, 5000) <= 0) return std::nullopt;
     }
     const Arrivals arrivals = port.arrivals();
-    const xdp_desc desc = arrivals[0];
+    const xdp_desc desc = port.received(1)[0].front();
     EXPECT_TRUE(arrivals.whole(desc, port.plain_options()));
     pool->hold(1);
     auto packet = arrivals.packet(desc);
