@@ -5,9 +5,9 @@
 // queue and one purpose. It does what a loop may not leave out: cached indices,
 // one release of each ring a batch, a bounds check of every address that the
 // kernel hands over, a LIFO stack of free frames, counts of packets and bytes,
-// and the wake-up flags. It writes FILL frame by frame, as xdpsock and ixy do
-// (Sluice copies runs), knows no packets of several frames, reads no clock, and
-// has no packets that anybody could keep.
+// and the wake-up flags. It goes over its rings entry by entry, as xdpsock and
+// ixy do (Sluice goes over runs), knows no packets of several frames, reads no
+// clock, and has no packets that anybody could keep.
 #pragma once
 
 #include <atomic>

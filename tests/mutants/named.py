@@ -102,6 +102,8 @@ NAMED = [
     Mutant("chain-end-not-marked", "userspace/port.cpp",
            "left > 1 ? XDP_PKT_CONTD : 0U", "XDP_PKT_CONTD"),
     # The loop.
+    Mutant("burst-left-alive", POLLER,
+           "      if (keeps()) std::destroy(first, next);", "      ;"),
     Mutant("kick-once-until-zero", "userspace/poller.cpp",
            "kicks < kKicksMax && left > 0", "kicks < 1 && left > 0"),
     Mutant("ebusy-tried-again-later", "userspace/poller.cpp",

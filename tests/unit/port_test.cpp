@@ -26,7 +26,7 @@ class PortTest : public ::testing::TestWithParam<std::uint32_t> {
     return std::move(*packet);
   }
   // The i-th descriptor in RX.
-  const xdp_desc& arrived(std::uint32_t i = 0) {
+  xdp_desc arrived(std::uint32_t i = 0) {
     const auto runs = port_.received(i + 1);
     return runs[1].empty() ? runs[0].back() : runs[1].back();
   }
