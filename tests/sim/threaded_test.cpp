@@ -4,6 +4,7 @@
 // race as soon as one of them is missing.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstring>
@@ -242,7 +243,8 @@ TEST(ThreadedTest, AProducerRingAloneOrdersItsSlots) {
   });
   ProducerRing<std::uint64_t> ring(kernel.memory());
   for (std::uint64_t next = 0; next < kEntries;) {
-    const std::uint32_t room = ring.writable(4);
+    const auto left = static_cast<std::uint32_t>(kEntries - next);
+    const std::uint32_t room = ring.writable(std::min(4U, left));
     if (room == 0) std::this_thread::yield();
     for (std::uint32_t i = 0; i < room; ++i) ring[i] = next + i;
     ring.submit(room);
