@@ -265,7 +265,7 @@ if [ "$mode" = vm ]; then
   scripts/build.sh release
   code=0
   every_vm || code=$?
-  [ "$code" -ne 77 ] || say "virtual machines are left out: see above"
+  [ "$code" -ne 77 ] || say "not every virtual machine was to be had: see above"
   ((code == 0 || code == 77))
   exit
 fi
