@@ -1,9 +1,22 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# why-no-netns.sh: prints why no veth pair can be made in a network namespace of
-# its own here; nothing, if it can be.
+# why-no-netns.sh: finds out whether there can be veth pairs to test on.
 set -euo pipefail
 
+usage() {
+  cat <<'EOF'
+usage: scripts/why-no-netns.sh
+
+Prints why no veth pair can be made in a network namespace of its own here;
+nothing, if it can be. Either is exit 0.
+EOF
+}
+
+case ${1:-} in
+  '') ;;
+  -h | --help) usage; exit ;;
+  *) echo "why-no-netns: unknown argument '$1'; see --help" >&2; exit 2 ;;
+esac
 [ "$(id -u)" -eq 0 ] || { echo "not root"; exit; }
 # A kernel that once failed with its lock of all interfaces held never answers,
 # and who asked cannot even be killed: that one is left behind.
