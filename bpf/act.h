@@ -159,9 +159,24 @@ __noinline int put_metadata(struct xdp_md* xdp, struct lookup* lookup,
   const struct sluice_hot* list = hot_list(lookup->active);
   struct told told = {};
   ask_nic(xdp, list->hints, &told);
-  if (bpf_xdp_adjust_meta(xdp, -(int)sizeof(struct sluice_metadata))) return 0;
-  struct sluice_metadata* metadata = (void*)(long)xdp->data_meta;
-  if ((void*)(metadata + 1) > (void*)(long)xdp->data) return 0;
+  int size = sizeof(struct sluice_metadata) + sizeof(struct sluice_hints);
+  if (!told.hints || bpf_xdp_adjust_meta(xdp, -size)) {
+    told.hints = 0;
+    size = sizeof(struct sluice_metadata);
+    if (bpf_xdp_adjust_meta(xdp, -size)) return 0;
+  }
+  void* at = (void*)(long)xdp->data_meta;
+  void* const packet = (void*)(long)xdp->data;
+  if (told.hints) {
+    struct sluice_hints* hints = at;
+    at = hints + 1;
+    if (at > packet) return 0;
+    hints->hash = told.hash;
+    hints->vlan_protocol = bpf_ntohs(told.vlan_protocol);
+    hints->vlan_control = told.vlan_control;
+  }
+  struct sluice_metadata* metadata = at;
+  if ((void*)(metadata + 1) > packet) return 0;
   metadata->magic = SLUICE_METADATA_MAGIC;
   metadata->rule = decision & SLUICE_RULE_MASK;
   metadata->version = list->version;
@@ -175,16 +190,13 @@ __noinline int put_metadata(struct xdp_md* xdp, struct lookup* lookup,
   metadata->label = label_of(lookup->active, metadata->rule);
   metadata->hints = told.hints;
   metadata->hash_type = told.hash_type;
-  metadata->hash = told.hash;
-  metadata->vlan_protocol = bpf_ntohs(told.vlan_protocol);
-  metadata->vlan_control = told.vlan_control;
-  return 1;
+  return size;
 }
 
 /* The stack joins only packets of one flow whose metadata is the same, and with
    a time in it that never is. */
-static __always_inline void take_metadata(struct xdp_md* xdp) {
-  bpf_xdp_adjust_meta(xdp, (int)sizeof(struct sluice_metadata));
+static __always_inline void take_metadata(struct xdp_md* xdp, int size) {
+  bpf_xdp_adjust_meta(xdp, size);
 }
 #else
 static __always_inline int put_metadata(struct xdp_md* xdp,
@@ -192,7 +204,9 @@ static __always_inline int put_metadata(struct xdp_md* xdp,
   (void)xdp, (void)lookup, (void)decision;
   return 0;
 }
-static __always_inline void take_metadata(struct xdp_md* xdp) { (void)xdp; }
+static __always_inline void take_metadata(struct xdp_md* xdp, int size) {
+  (void)xdp, (void)size;
+}
 #endif
 
 /* --- The verdict ---------------------------------------------------------- */
@@ -207,7 +221,7 @@ __noinline int steer(struct xdp_md* xdp, struct lookup* lookup,
   const int told = put_metadata(xdp, lookup, decision);
   const int result = bpf_redirect_map(&sockets, xdp->rx_queue_index,
                                       drop ? XDP_DROP : XDP_PASS);
-  if (told && result == XDP_PASS) take_metadata(xdp);
+  if (told && result == XDP_PASS) take_metadata(xdp, told);
   return result;
 }
 

@@ -94,8 +94,10 @@ std::optional<Packet> Packet::copy() const noexcept {
     const std::uint64_t addr = frame + offset;
     std::memcpy(pool_->at(addr), segment.data(), segment.size());
     if (made == 0 && pool_->has_metadata() && !before_start(addr_)) {
-      std::memcpy(metadata_of(*pool_, addr), metadata_of(*pool_, addr_),
-                  sizeof(sluice_metadata));
+      constexpr std::size_t kHints = sizeof(sluice_hints);
+      std::memcpy(metadata_of(*pool_, addr) - kHints,
+                  metadata_of(*pool_, addr_) - kHints,
+                  kHints + sizeof(sluice_metadata));
     }
     const auto size = static_cast<std::uint32_t>(segment.size());
     if (made == 0) {

@@ -273,13 +273,18 @@ struct sluice_metadata {
   __u64 time;    /* In ns, by `clock`. */
   __u32 label;   /* Id of the rule's label; 0: it has none. */
   __u8 clock;    /* enum sluice_clock. */
-  __u8 hints; /* SLUICE_HINT_HASH, SLUICE_HINT_VLAN: there is what follows. */
-  __u16 hash_type;     /* As enum xdp_rss_hash_type of Linux 6.3. */
+  __u8 hints; /* SLUICE_HINT_HASH, SLUICE_HINT_VLAN: of struct sluice_hints. */
+  __u16 hash_type; /* As enum xdp_rss_hash_type of Linux 6.3. */
+};
+SLUICE_ASSERT_SIZE(struct sluice_metadata, 32); /* More is refused by 6.1. */
+
+/* In front of the metadata, where its `hints` name any of these. */
+struct sluice_hints {
   __u32 hash;          /* By the NIC. */
   __u16 vlan_protocol; /* Host order, as the next. */
   __u16 vlan_control;
 };
-SLUICE_ASSERT_SIZE(struct sluice_metadata, 40);
+SLUICE_ASSERT_SIZE(struct sluice_hints, 8);
 
 /* One counter of one CPU. */
 struct sluice_count {

@@ -176,14 +176,15 @@ class Packet {
   [[nodiscard]] std::optional<RxHash> rx_hash() const noexcept {
     const auto metadata = this->metadata();
     if (!metadata || (metadata->hints & SLUICE_HINT_HASH) == 0) return {};
-    return RxHash{metadata->hash, metadata->hash_type};
+    return RxHash{hints().hash, metadata->hash_type};
   }
   /// The VLAN tag that the NIC took out of it; none as above, and where the NIC
   /// took none out: one that is there is in bytes().
   [[nodiscard]] std::optional<VlanTag> vlan_tag() const noexcept {
     const auto metadata = this->metadata();
     if (!metadata || (metadata->hints & SLUICE_HINT_VLAN) == 0) return {};
-    return VlanTag{metadata->vlan_protocol, metadata->vlan_control};
+    const sluice_hints hints = this->hints();
+    return VlanTag{hints.vlan_protocol, hints.vlan_control};
   }
   /// Version of the list that the rule is of; 0: none.
   [[nodiscard]] std::uint64_t list_version() const noexcept {
@@ -244,6 +245,13 @@ class Packet {
   [[nodiscard]] static std::byte* metadata_of(const FramePool& pool,
                                               std::uint64_t addr) noexcept {
     return pool.at(pool.frame_of(addr) + kHeadroom - sizeof(sluice_metadata));
+  }
+  // REQUIRES: metadata() names some.
+  [[nodiscard]] sluice_hints hints() const noexcept {
+    sluice_hints hints;
+    std::memcpy(&hints, metadata_of(*pool_, addr_) - sizeof hints,
+                sizeof hints);
+    return hints;
   }
   // What is in the frame is an earlier packet's.
   static void forget_metadata(const FramePool& pool,

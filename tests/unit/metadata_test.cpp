@@ -44,12 +44,12 @@ class MetadataTest : public ::testing::Test {
         .clock = SLUICE_CLOCK_MONOTONIC,
         .hints = hints,
         .hash_type = RxHash::kIpv4 | RxHash::kL4,
-        .hash = 0x12345678,
-        .vlan_protocol = 0x88a8,
-        .vlan_control = 0xa007,
     };
-    std::memcpy(made.bytes().data() - sizeof metadata, &metadata,
-                sizeof metadata);
+    std::byte* const at = made.bytes().data() - sizeof metadata;
+    std::memcpy(at, &metadata, sizeof metadata);
+    const sluice_hints told{
+        .hash = 0x12345678, .vlan_protocol = 0x88a8, .vlan_control = 0xa007};
+    std::memcpy(at - sizeof told, &told, sizeof told);
     return made;
   }
   static void expect_told(const Packet& packet) {
@@ -161,10 +161,7 @@ TEST(MetadataRigTest, AnEarlierPacketsIsNeverSeen) {
                                    .label = 1,
                                    .clock = SLUICE_CLOCK_NONE,
                                    .hints = 0,
-                                   .hash_type = 0,
-                                   .hash = 0,
-                                   .vlan_protocol = 0,
-                                   .vlan_control = 0};
+                                   .hash_type = 0};
     std::memcpy(packet.bytes().data() - sizeof metadata, &metadata,
                 sizeof metadata);
     EXPECT_EQ(packet.rule(), RuleId{1});

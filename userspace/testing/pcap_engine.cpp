@@ -251,10 +251,7 @@ void PcapEngine::arrive(std::size_t port, const Captured& captured) {
                            .label = 0,
                            .clock = SLUICE_CLOCK_FILE,
                            .hints = 0,
-                           .hash_type = 0,
-                           .hash = 0,
-                           .vlan_protocol = 0,
-                           .vlan_control = 0};
+                           .hash_type = 0};
   if (!steered(port, captured, metadata)) return;
   Seat& seat = *seats_[seats_.size() == 1 ? 0 : seat_of(captured.bytes)];
   (void)seat.kernel->deliver(static_cast<std::uint8_t>(port), captured.bytes,
