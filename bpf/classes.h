@@ -18,9 +18,8 @@ static __always_inline void* line_of(void* image, __u32 index) {
   return bpf_map_lookup_elem(image, &index);
 }
 
-/* The same of what a short list has, too. The
-   first lines are in direct reach as well: all there is of a short list, and
-   some of a long one. */
+/* The same, to read. The first lines are in direct reach as well: all there is
+   of a short list, and some of a long one. */
 static __always_inline const void* line_in(void* image, __u32 active,
                                            __u32 index) {
   if (index < SLUICE_HOT_LINES) {
