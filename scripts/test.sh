@@ -47,6 +47,15 @@ why_no_veth() {
     2>/dev/null || { echo "the kernel has no AF_XDP"; return; }
 }
 
+# with_bpffs ARGUMENT...: begins anew with a bpffs, to pin programs in, where
+# nobody has mounted one, as systemd would. It ends with this script.
+with_bpffs() {
+  [ "$(stat -f -c %T /sys/fs/bpf)" != bpf_fs ] || return 0
+  exec unshare --mount sh -ec '
+    mount -t bpf bpf /sys/fs/bpf
+    exec scripts/test.sh "$@"' sh "$@"
+}
+
 # Everything that a test might leave behind, one thing per line.
 belongings() {
   ip netns list | awk '{print "namespace", $1}'
@@ -270,6 +279,7 @@ if [ "$mode" = vm ]; then
   exit
 fi
 obstacle=$(why_no_veth)
+[ -n "$obstacle" ] || with_bpffs "$@"
 leave_out=
 if [ "$mode" = full ]; then
   say "building with g++, then with clang 19 and clang-tidy"
