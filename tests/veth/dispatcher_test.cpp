@@ -133,9 +133,7 @@ TEST_F(DispatcherTest, KernelThatJoinsNoProgramsIsToldAndNothingIsLeft) {
     EXPECT_EQ(programs(), Words{"ours"});
     EXPECT_EQ(detach().code, 0);
   } else {
-    Words run = {"run", "-i", mine().interface};
-    run.insert(run.end(), kReflect.begin(), kReflect.end());
-    expect_refused(ended(sluice(run)));
+    expect_refused(ended(sluice_run(kReflect)));
     expect_refused(attach({"--mode", "generic"}));
     expect_refused(attach());
   }
@@ -267,6 +265,22 @@ TEST_F(DispatcherTest, PinsAreRemovedWithTheDispatcher) {
   ended(spawn(Side::a, {"xdp-loader", "unload", mine().interface, "--all"}));
   EXPECT_EQ(ended(sluice({"status"})).code, 1);
   EXPECT_EQ(pins(), Words{});
+}
+
+TEST_F(DispatcherTest, AProgramThatItCallsIsToldNothingByTheNic) {
+  Words flags = kReflect;
+  flags.emplace_back("--rx-hints");
+  if (!joins()) return expect_refused(ended(sluice_run(flags)));
+  Running run = this->run(flags);
+  ASSERT_TRUE(run.up());
+  const Json& queue = run.started().at("queues").at(0);
+  EXPECT_EQ(queue.at("rx_hints").at("hash"), false);
+  EXPECT_EQ(queue.at("rx_hints").at("vlan_tag"), false);
+  EXPECT_NE(queue.at("refused").dump().find(
+                "A program that a dispatcher calls is bound to no device."),
+            std::string::npos)
+      << queue;
+  end(run);
 }
 
 }  // namespace

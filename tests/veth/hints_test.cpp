@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the NIC tells of a packet beside its bytes. A veth tells what Linux
-// knows of the packet at the sender's end: its flow's hash, and a tag that a
-// VLAN device left to the hardware.
+// knows of the packet at the sender's end: its flow's hash, and a tag that was
+// left to the hardware.
 #include <sluice/services/reflect.hpp>
 
+#include "foreign_program.hpp"
 #include "veth_test.hpp"
 
 namespace sluice::testing {
 namespace {
 
 constexpr std::size_t kPayload = 14 + 20 + 8;
+constexpr std::uint16_t kControl = 5 << 13 | 7;  // Priority 5, VLAN 7.
 
 // Answers with what is known of a packet.
 struct Answer {
@@ -59,16 +61,14 @@ class HintsTest : public VethTest {
     options.rx_hints = true;
     return options;
   }
-  // `to`: where it is sent; the answer comes to the interface itself.
-  std::optional<Answer> ask(Wire& to, std::uint16_t flow = 4000) {
-    Wire back = wire(Side::b);
+  static std::optional<Answer> ask(Wire& b, std::uint16_t flow = 4000) {
     const Bytes question = Frame()
                                .eth(kMacB, kMacA)
                                .ipv4("10.203.0.2", "10.203.0.1")
                                .udp(flow, 7)
                                .payload(64u);
-    if (!to.send(question)) return {};
-    const auto got = back.receive(5s, [&](std::span<const std::byte> packet) {
+    if (!b.send(question)) return {};
+    const auto got = b.receive(5s, [&](std::span<const std::byte> packet) {
       return packet.size() == question.size() && packet[35] == std::byte{7};
     });
     if (!got) return {};
@@ -76,20 +76,18 @@ class HintsTest : public VethTest {
     std::memcpy(&answer, got->data() + kPayload, sizeof answer);
     return answer;
   }
-  Wire tagged_wire(const std::string& protocol) {
+  // What side b sends is tagged as long as this lives.
+  Fd tag(std::uint16_t protocol) {
     Process ethtool =
         spawn(Side::b, {"ethtool", "-K", peer().interface, "txvlan", "on",
                         "tx-vlan-stag-hw-insert", "on"});
     EXPECT_EQ(ethtool.wait(10s), 0) << ethtool.err();
-    const auto made =
-        lab().ip(Side::b, "link add link " + peer().interface +
-                              " name tagged type vlan protocol " + protocol +
-                              " id 7 egress-qos-map 0:5");
-    EXPECT_TRUE(made) << made.error().message();
-    EXPECT_TRUE(lab().ip(Side::b, "link set dev tagged up"));
-    auto wire = lab().in(Side::b, [] { return Wire::open("tagged"); });
-    EXPECT_TRUE(wire);
-    return std::move(*wire);
+    Fd tagger = lab().in(Side::b, [&] {
+      const auto device = Netdev::read(peer().interface);
+      return attach_tagger(device ? device->index : 0, protocol, kControl);
+    });
+    EXPECT_TRUE(tagger) << std::strerror(errno);
+    return tagger;
   }
   static std::string refused(const QueueGrant& grant, const std::string& rung) {
     for (const Refused& each : grant.refused) {
@@ -141,12 +139,13 @@ TEST_F(HintsTest, TheHashIsTheFlows) {
 TEST_F(HintsTest, ATagThatWasTakenOutIsTold) {
   EngineRun run(lab(), options());
   ASSERT_TRUE(run.start<Tell>());
-  Wire tagged = tagged_wire("802.1Q");
-  const auto told = ask(tagged);
+  Wire b = wire(Side::b);
+  Fd tagger = tag(0x8100);
+  const auto told = ask(b);
   ASSERT_TRUE(told);
   EXPECT_EQ(told->protocol, 0x8100);
-  EXPECT_EQ(told->control, 5 << 13 | 7);
-  Wire b = wire(Side::b);
+  EXPECT_EQ(told->control, kControl);
+  tagger.reset();
   const auto next = ask(b);
   ASSERT_TRUE(next);
   EXPECT_EQ(next->protocol, 0) << "what the one before had";
@@ -156,11 +155,12 @@ TEST_F(HintsTest, ATagThatWasTakenOutIsTold) {
 TEST_F(HintsTest, AServiceTagIsToldAsSuch) {
   EngineRun run(lab(), options());
   ASSERT_TRUE(run.start<Tell>());
-  Wire tagged = tagged_wire("802.1ad");
-  const auto told = ask(tagged);
+  Wire b = wire(Side::b);
+  const Fd tagger = tag(0x88a8);
+  const auto told = ask(b);
   ASSERT_TRUE(told);
   EXPECT_EQ(told->protocol, 0x88a8);
-  EXPECT_EQ(told->control, 5 << 13 | 7);
+  EXPECT_EQ(told->control, kControl);
   run.stop();
 }
 
@@ -218,19 +218,6 @@ TEST_F(HintsTest, ARunThatAdoptsGetsWhatWasAttachedFor) {
     run.stop();
   }
   EXPECT_EQ(sluice({"detach", mine().interface}).wait(10s), 0);
-}
-
-TEST_F(HintsTest, ADispatcherHasNone) {
-  const std::string none =
-      "A program that a dispatcher calls is bound to no device.";
-  EngineOptions engine = options();
-  engine.dispatcher = true;
-  const auto opened = lab().in(Side::a, [&] { return Engine::open(engine); });
-  if (!opened) GTEST_SKIP() << opened.error().message();
-  const QueueGrant& grant = (*opened)->queues().front();
-  EXPECT_EQ(grant.rx_hints, RxHints{});
-  EXPECT_EQ(refused(grant, "RX hash"), none);
-  EXPECT_EQ(refused(grant, "RX VLAN tag"), none);
 }
 
 }  // namespace
