@@ -33,7 +33,7 @@ bpftool              turns a BPF object into the embedded skeleton
 linux-libc-dev       kernel headers: AF_XDP, BPF, netlink
 libbpf-dev           loads and links the XDP program
 libxdp-dev           the XDP dispatcher, beside other programs
-xdp-tools            xdp-filter, whose programs run beside ours in tests
+xdp-tools            xdp-filter and xdpdump, which run beside us in tests
 libelf-dev           libbpf reads BPF objects with it
 zlib1g-dev           libbpf reads compressed sections with it
 liburing-dev         each core's io_uring

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// --dispatcher: beside another program of libxdp's, xdp-filter, whichever came
-// first and whoever leaves, also by SIGKILL. Where the kernel refuses to join
-// programs, that is said, and nothing is left.
+// --dispatcher: beside other programs of libxdp's, xdp-filter and xdpdump,
+// whichever came first and whoever leaves, also by SIGKILL. Where the kernel
+// refuses to join programs, that is said, and nothing is left.
 #include <filesystem>
 #include <fstream>
 
@@ -60,14 +60,35 @@ class DispatcherTest : public RulesTest {
   }
   void unload_filter() { filter({"unload", mine().interface}); }
 
-  /// What the dispatcher calls, in order: "ours" or "filter".
+  /// xdpdump with these words, once it captures.
+  Process dump(const std::string& words) {
+    const std::string command = "exec xdpdump -i " + mine().interface + " -w " +
+                                file("dump", "") + " " + words + " 2>&1";
+    Process process = spawn(Side::a, {"sh", "-c", command});
+    EXPECT_TRUE(process.wait_for("listening on", 20s)) << process.out();
+    return process;
+  }
+  /// How many packets it has captured. It ends, at once, whatever it has not
+  /// yet looked at: so it gets a while.
+  static int captured(Process& dump) {
+    std::this_thread::sleep_for(1s);
+    dump.signal(SIGINT);
+    EXPECT_EQ(dump.wait(20s), 0) << dump.out();
+    const auto end = dump.out().find(" packets captured");
+    if (end == std::string::npos) return -1;
+    return std::stoi(dump.out().substr(dump.out().rfind('\n', end) + 1));
+  }
+
+  /// What the dispatcher calls, in order: "ours", "filter" or "dump".
   Words programs() {
     return lab().in(Side::a, [&] {
       Words names;
       const auto there = attached_program(index_);
       if (!there || !*there) return names;
       for (const AttachedProgram& each : (*there)->dispatched) {
-        names.emplace_back(each.identity ? "ours" : "filter");
+        names.emplace_back(each.identity            ? "ours"
+                           : each.name == "xdpdump" ? "dump"
+                                                    : "filter");
       }
       return names;
     });
@@ -173,6 +194,51 @@ TEST_F(DispatcherTest, OursStaysWhenTheFilterLeaves) {
   filter({"port", "7", "--mode", "dst", "--proto", "udp"});
   expect_answered(mine().ipv4, 7, 100);
   unload_filter();
+  EXPECT_EQ(programs(), Words{"ours"});
+  expect_answered(mine().ipv4, 7, 10);
+  end(run);
+  expect_nothing_left();
+  EXPECT_EQ(pins(), Words{});
+}
+
+TEST_F(DispatcherTest, XdpdumpSeesWhatOursGetsAndWhatItMakesOfIt) {
+  if (!joins()) return expect_refused(attach());
+  for (const bool dispatched : {false, true}) {
+    SCOPED_TRACE(dispatched ? "--dispatcher" : "alone");
+    Words flags = kReflect;
+    if (!dispatched) flags.pop_back();
+    Running run = this->run(flags);
+    ASSERT_TRUE(run.up());
+    Process look = dump("--rx-capture entry,exit");
+    expect_answered(mine().ipv4, 7, 10);
+    EXPECT_GE(captured(look), 20);
+    look = dump("--rx-capture entry");
+    expect_answered(mine().ipv4, 7, 10);
+    end(run);  // It looks on at what has gone.
+    EXPECT_GE(captured(look), 10);
+    expect_nothing_left();
+  }
+  EXPECT_EQ(pins(), Words{});
+}
+
+TEST_F(DispatcherTest, XdpdumpsOwnProgramComesFirstAndStays) {
+  if (!joins()) return expect_refused(attach());
+  Process theirs = dump("--load-xdp-program");
+  EXPECT_EQ(programs(), Words{"dump"});
+  Words flags = kReflect;
+  flags.insert(flags.end(), {"--priority", "60"});
+  {
+    Running run = this->run(flags);
+    ASSERT_TRUE(run.up());
+    EXPECT_EQ(programs(), (Words{"dump", "ours"}));
+    expect_answered(mine().ipv4, 7, 10);
+    end(run);
+  }
+  EXPECT_EQ(programs(), Words{"dump"});
+  EXPECT_TRUE(ping(Side::b, mine().ipv4));
+  Running run = this->run(flags);
+  ASSERT_TRUE(run.up());
+  EXPECT_GE(captured(theirs), 10);
   EXPECT_EQ(programs(), Words{"ours"});
   expect_answered(mine().ipv4, 7, 10);
   end(run);
