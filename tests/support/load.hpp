@@ -18,8 +18,17 @@
 
 namespace sluice::testing {
 
-/// On a thread of its own, to port 7, from 16 addresses, so that RSS finds
-/// every queue.
+/// Source address of sender `number`. The queue that RSS chooses is an XOR of
+/// bits of its key, which drivers draw: addresses that differ in few bits may
+/// all have the same one. By this factor any two of the first 16 differ in
+/// another set of bits, and no such set is the XOR of others.
+inline std::string address_of(std::uint32_t number) {
+  const std::uint32_t bits = number * 0x3c6d;
+  return "10.8." + std::to_string(bits >> 8 & 255) + "." +
+         std::to_string(bits & 255);
+}
+
+/// On a thread of its own, to port 7, from 16 addresses.
 class Load {
  public:
   using Clock = std::chrono::steady_clock;
@@ -29,10 +38,13 @@ class Load {
   static constexpr std::uint64_t kEnough = 100;
 
   /// `open`: the interface that it sends on, again whenever that fails.
-  Load(std::function<Result<Wire>()> open, const Mac& from, const Mac& to)
+  /// `pause`: between one datagram of each address and the next.
+  Load(std::function<Result<Wire>()> open, const Mac& from, const Mac& to,
+       std::chrono::milliseconds pause = std::chrono::milliseconds(1))
       : open_(std::move(open)),
         from_(from),
         to_(to),
+        pause_(pause),
         thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
   /// Packets go there and back: waits for answers to what is sent from now on.
@@ -54,10 +66,10 @@ class Load {
   }
 
  private:
-  [[nodiscard]] Bytes datagram(int host, std::uint16_t port) const {
+  [[nodiscard]] Bytes datagram(std::uint32_t sender, std::uint16_t port) const {
     return Frame()
         .eth(from_, to_)
-        .ipv4("10.8." + std::to_string(host) + ".1", "10.9.0.1")
+        .ipv4(address_of(sender), "10.9.0.1")
         .udp(port, 7)
         .payload(std::string(32, 'x'));
   }
@@ -70,10 +82,10 @@ class Load {
         auto opened = open_();
         if (opened) wire.emplace(std::move(*opened));
       }
-      for (int host = 0; wire && host < 16; ++host) {
-        if (!wire->send(datagram(host, port))) wire.reset();
+      for (std::uint32_t sender = 0; wire && sender < 16; ++sender) {
+        if (!wire->send(datagram(sender, port))) wire.reset();
       }
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      std::this_thread::sleep_for(pause_);
       const auto is_answer = [port](std::span<const std::byte> bytes) {
         return bytes.size() > 38 && bytes[23] == std::byte{17} &&
                bytes[34] == std::byte{0} && bytes[35] == std::byte{7} &&
@@ -86,6 +98,7 @@ class Load {
 
   std::function<Result<Wire>()> open_;
   Mac from_, to_;
+  std::chrono::milliseconds pause_;
   Clock::duration longest_{};
   std::atomic<std::uint64_t> round_ = 0;
   std::atomic<std::uint64_t> answers_ = 0;  // Of this round.
