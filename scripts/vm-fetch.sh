@@ -89,8 +89,8 @@ fetch_qemu() {
   find_archive
   make_apt "$root" "$release" "$release-backports"
   quietly QEMU apt_in "$root" apt-get -y --download-only \
-    --no-install-recommends -t "$release-backports" \
-    install qemu-system-x86 busybox-static
+    --no-install-recommends -t "$release-backports" --reinstall \
+    install qemu-system-x86 busybox-static xz-utils zstd
   for package in "$root"/cache/archives/*.deb; do
     dpkg-deb -x "$package" "$root/files"
   done
@@ -124,7 +124,21 @@ parts=('vmlinuz*' 'kernel/drivers/net/*.ko*' 'kernel/net/sched/*.ko*'
   kernel/drivers/dca kernel/drivers/i2c/algos
   kernel/drivers/net/{bonding,ethernet/intel/igb{,vf}})
 
-is_whole() { [ "$(cat "$1/parts" 2>/dev/null)" = "${parts[*]}" ]; }
+# unpack VMLINUZ TO: the kernel in it, which QEMU starts as well, and emulated CPUs
+# need not unpack; the file as it is, where that is not understood.
+unpack() {
+  local start offset
+  for start in '\xfd7zXZ\x00 xz' '\x28\xb5\x2f\xfd zstd'; do
+    offset=$(LC_ALL=C grep -obUaPm 1 "${start%% *}" "$1" | head -n 1 |
+      cut -d: -f1) || continue
+    tail -c "+$((offset + 1))" "$1" |
+      "$cache/qemu/usr/bin/${start#* }" -dc >"$2" 2>/dev/null || true
+    [ "$(head -c 4 "$2" | tr -d '\0')" != $'\x7fELF' ] || return 0
+  done
+  cp "$1" "$2"
+}
+
+is_whole() { [ "$(cat "$1/parts" 2>/dev/null)" = "${parts[*]} unpacked" ]; }
 
 fetch_kernel() {
   local root=$work/kernel package part
@@ -144,11 +158,11 @@ fetch_kernel() {
   done
   find "$root/files" -name '*.ko*' -exec mv -t "$root/keep/modules" {} +
   "$cache/qemu/busybox" unxz "$root"/keep/modules/*.xz 2>/dev/null || true
-  find "$root/files" -name 'vmlinuz*' -type f -exec mv {} "$root/keep/vmlinuz" \;
-  for part in vmlinuz modules/{igb,igbvf,virtio_net,veth,bonding,8021q}.ko; do
+  unpack "$(find "$root/files" -name 'vmlinuz*' -type f)" "$root/keep/kernel"
+  for part in kernel modules/{igb,igbvf,virtio_net,veth,bonding,8021q}.ko; do
     [ -s "$root/keep/$part" ] || fail "there is no $part in $package"
   done
-  echo "${parts[*]}" >"$root/keep/parts"
+  echo "${parts[*]} unpacked" >"$root/keep/parts"
   rm -rf "${cache:?}/${package#linux-image-}"
   mv "$root/keep" "$cache/${package#linux-image-}"
   ln -sfn "${package#linux-image-}" "$cache/linux-$1"

@@ -196,9 +196,10 @@ boot() {
     setpriv --pdeathsig TERM timeout -k 5 "$timeout" \
     ${within[@]+"${within[@]}"} "$qemu/usr/bin/qemu-system-x86_64" \
     -L "$qemu/usr/share/qemu" -L "$qemu/usr/share/seabios" \
+    -L /usr/share/qemu -L /usr/share/seabios \
     -M q35 -accel tcg,thread=multi -cpu max,la57=off -smp "$cpus" \
     -m "$memory" -nodefaults -display none -no-reboot \
-    -kernel "$linux/vmlinuz" -initrd "$work/initramfs" \
+    -kernel "$linux/kernel" -initrd "$work/initramfs" \
     -append "console=ttyS0 panic=-1 loglevel=4 net.ifnames=0 $fast $append" \
     -serial "file:$work/console" -serial stdio \
     ${machine[@]+"${machine[@]}"} </dev/null 2>"$work/errors" &
