@@ -16,11 +16,11 @@ and ends with ctest's summary. Exit 0 only if everything passed.
                run them is told why they are left out, on one that can they
                must not be skipped.
   --quick      unit, pcap and style tests only; no root, under a minute
-  --vm         the release build in virtual machines (scripts/vm.sh), two at a
-               time: zero-copy on NICs that have it and on some that only say
-               so, the doctor, and unit, BPF and veth tests on Linux 6.1, the
-               oldest that is promised. Logs are in build/release/vm. Where QEMU
-               or kernels cannot be fetched it says so and is left out
+  --vm         the release build in virtual machines (scripts/vm-stage.sh):
+               zero-copy on NICs that have it and on some that only say so, the
+               doctor, and unit, BPF and veth tests on Linux 6.1, the oldest that
+               is promised. Where QEMU or kernels cannot be fetched it says so
+               and is left out
   --sanitize   all tests but style, package and mutants under AddressSanitizer
                and UBSan, with the coverage of the packet path
                (scripts/coverage.sh), then under ThreadSanitizer
@@ -121,117 +121,6 @@ with_watch() {
   return "$result"
 }
 
-# What makes the doctor's rarer findings true: two threads of one core, a second
-# node of memory that has a NIC and no CPU.
-far_node() {
-  local words=(-smp "2,cores=1,threads=2"
-    -object "memory-backend-ram,id=near,size=768M"
-    -object "memory-backend-ram,id=far,size=256M"
-    -numa "node,nodeid=0,memdev=near,cpus=0-1" -numa "node,nodeid=1,memdev=far"
-    -device "pxb-pcie,id=farbus,bus=pcie.0,bus_nr=64,numa_node=1"
-    -device "pcie-root-port,id=farslot,bus=farbus,chassis=64,slot=64"
-    -device "igb,bus=farslot,mac=52:54:00:00:01:00,romfile=")
-  echo "${words[*]}"
-}
-
-# Each machine once, the longest first. All of vm_tests runs in each with cables
-# but the far node: a test says which NICs it is for, and is skipped elsewhere.
-machines() {
-  machine oldest --kernel 6.1
-  machine igb --pairs 2
-  machine virtio --nic virtio --pairs 2 --append hugepages=16
-  machine dispatcher --pairs 0
-  machine virtio-mq --nic virtio-mq
-  machine far-node --qemu "$(far_node)" --module bonding --module 8021q \
-    --module igbvf
-  machine virtio-plain --nic virtio-plain
-  machine virtio-no-reset --nic virtio-no-reset
-  machine virtio-oldest --nic virtio --kernel 6.1
-}
-
-# machine NAME OPTION...: runs beside one other at most.
-machine() {
-  [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n || true
-  echo 1 >"$logs/$1.code"
-  printf '%q ' "$@" >"$logs/$1.words"
-  (
-    started=$SECONDS code=0
-    in_vm "$@" >"$logs/$1" 2>&1 || code=$?
-    echo "$code" >"$logs/$1.code"
-    say "machine $1: exit code $code after $((SECONDS - started)) s"
-  ) &
-}
-
-in_vm() {
-  local each tests=(build/release/vm_tests --gtest_color=no)
-  local options=(--timeout 900 --add build/release/sluice --add ethtool)
-  local hosts=(ip ping setpriv unshare nsenter build/release/{examples,traffic})
-  case $1 in
-    oldest)
-      options+=(--module veth --memory 2048)
-      hosts+=(build/release/{vm,unit,bpf,veth}_tests)
-      tests=(tests/vm/oldest.sh)
-      ;;
-    dispatcher)
-      options+=(--module veth)
-      hosts+=(build/release/veth_tests xdp-filter xdp-loader
-        "/usr/lib/$(uname -m)-linux-gnu/bpf")
-      tests=(env SLUICE_REQUIRE_VETH=1 build/release/veth_tests
-        --gtest_color=no "--gtest_filter=DispatcherTest.*")
-      ;;
-    far-node) tests+=("--gtest_filter=DoctorDevicesTest.*") hosts=(ip) ;;
-    *) hosts=() ;;
-  esac
-  for each in ${hosts[@]+"${hosts[@]}"}; do options+=(--add "$each"); done
-  # Who is killed takes the machine along.
-  setpriv --pdeathsig TERM scripts/vm.sh "${options[@]}" "${@:2}" "${tests[@]}"
-}
-
-# again FILE.code: what it said; and once more, with the host to itself. Emulated
-# CPUs that share two may have one wait for longer than a test does.
-again() {
-  cat "${1%.code}"
-  [ "$(<"$1")" -ne 77 ] || return 0
-  say "that machine once more, alone"
-  eval "machine $(<"${1%.code}.words")"
-  wait
-  [ "$(<"$1")" -eq 0 ] || cat "${1%.code}"
-}
-
-# Every machine's tests, each of which must have passed in one of them. 77: a
-# machine is not to be had.
-every_vm() {
-  local file code result=0
-  scripts/vm-fetch.sh 6.18 6.1 >/dev/null || return
-  logs=build/release/vm
-  rm -rf "$logs"
-  mkdir -p "$logs"
-  trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
-  machines
-  wait
-  for file in "$logs"/*.code; do
-    [ "$(<"$file")" -eq 0 ] || again "$file"
-    code=$(<"$file")
-    [ "$code" -eq 0 ] || ((code == 77 && result != 0)) || result=$code
-  done
-  [ "$result" -eq 0 ] || return "$result"
-  passed_somewhere
-}
-
-passed_somewhere() {
-  local missed
-  missed=$(comm -23 \
-    <(build/release/vm_tests --gtest_list_tests | sed 's/ *#.*//' | awk '
-      /^[^ ].*\.$/ {suite = $1} /^ / {print suite $1}' | sort) \
-    <(sed -n 's/^\[       OK \] \([^ ]*\).*/\1/p' "$logs"/* | sort -u))
-  say "$(cat "$logs"/* | grep -c '^\[       OK') tests passed in machines"
-  [ -z "$missed" ] || {
-    say "these tests were skipped in every machine:"
-    echo "$missed"
-    return 1
-  }
-}
-
 # Sockets are opened on veth pairs only.
 coverage() {
   if [ -n "$obstacle" ]; then
@@ -273,7 +162,7 @@ scripts/setup.sh
 if [ "$mode" = vm ]; then
   scripts/build.sh release
   code=0
-  every_vm || code=$?
+  scripts/vm-stage.sh || code=$?
   [ "$code" -ne 77 ] || say "not every virtual machine was to be had: see above"
   ((code == 0 || code == 77))
   exit

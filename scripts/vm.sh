@@ -13,13 +13,13 @@ its shared libraries at the paths that they have here, and NICs wired back to
 back: eth0 to eth1, eth2 to eth3. Its output and its exit code are passed on.
 Nothing on this machine changes but the cache.
 
-  --nic NIC         what eth0 and the others are (default igb):
+  --nic NIC         a cable between two of these; up to four times (default igb):
     igb             two queues; zero-copy on Linux 6.18, not on 6.1
     virtio          virtio-net, one queue pair; zero-copy on Linux 6.18
     virtio-mq       two more queue pairs than CPUs; needs root here, for taps
     virtio-plain    no DMA of the device's own: zero-copy is refused (EINVAL)
     virtio-no-reset no reset of a queue: zero-copy is refused (ENOENT)
-  --pairs N         cables, 0 to 4 (default 1)
+    none            no cable
   --kernel SERIES   6.1, 6.12, 6.18 ...: the newest that Debian has of these;
                     or newest (default 6.18)
   --add PATH        a file or a folder that is needed, too; repeatable. A name
@@ -34,8 +34,9 @@ Nothing on this machine changes but the cache.
 
 PROGRAM is a file here, or a command of the machine, as sh. It starts where
 vm.sh does, with bpffs and cgroup2 mounted, all NICs up and IPv6 off on them;
-$SLUICE_VM_NIC and $SLUICE_VM_KERNEL say which they are. What Linux sends waits
-in a pfifo_fast: the usual fq_codel drops what has waited for long.
+$SLUICE_VM_NICS, a word for each cable, and $SLUICE_VM_KERNEL say which they are.
+What Linux sends waits in a pfifo_fast: the usual fq_codel drops what has waited
+for long.
 exit code: the program's; 124 timed out, 125 the machine did not work, 77 QEMU
 or the kernel cannot be fetched (or taps made), 2 usage
 EOT
@@ -126,61 +127,75 @@ build_root() {
   for path in ${files[@]+"${files[@]}"}; do put_any "$path"; done
   cp "$qemu/busybox" "$root/usr/bin/busybox"
   : >"$root/vm/modules"
-  for path in "${modules[@]}"; do put_module "$path"; done
+  for path in ${modules[@]+"${modules[@]}"}; do put_module "$path"; done
   echo "root:x:0:0:root:/root:/bin/sh" >"$root/etc/passwd"
   echo "root:x:0:" >"$root/etc/group"
   printf '%s\n' "$PWD" >"$root/vm/folder"
-  printf 'export SLUICE_VM_NIC=%q SLUICE_VM_KERNEL=%q\nexec%s\n' "$nic" \
+  printf 'export SLUICE_VM_NICS=%q SLUICE_VM_KERNEL=%q\nexec%s\n' "${nics[*]}" \
     "$kernel" "$(printf ' %q' "$@")" >"$root/vm/command"
   write_init
   (cd "$root" && find . | "$qemu/busybox" cpio -o -H newc 2>/dev/null) \
     >"$work/initramfs"
 }
 
-choose_nic() {
-  local pairs_max=$((cpus + 2))
+# model NIC: what QEMU calls it, and the drivers that it needs.
+model() {
   local virtio=virtio-net-pci,disable-legacy=on
-  case $nic in
-    igb) device=igb modules+=(igb) ;;
-    virtio) device=$virtio,iommu_platform=on modules+=(virtio_pci virtio_net) ;;
+  case $1 in
+    igb) device=igb ;;
+    virtio) device=$virtio,iommu_platform=on ;;
     virtio-mq)
-      device=$virtio,iommu_platform=on,mq=on,vectors=$((2 * pairs_max + 2))
-      modules+=(virtio_pci virtio_net)
+      device=$virtio,iommu_platform=on,mq=on,vectors=$((2 * queues_max + 2))
       ;;
-    virtio-plain) device=$virtio modules+=(virtio_pci virtio_net) ;;
-    virtio-no-reset)
-      device=$virtio,iommu_platform=on,queue_reset=off
-      modules+=(virtio_pci virtio_net)
-      ;;
-    *) fail "--nic is not '$nic'; see --help" 2 ;;
+    virtio-plain) device=$virtio ;;
+    virtio-no-reset) device=$virtio,iommu_platform=on,queue_reset=off ;;
+    *) fail "--nic is not '$1'; see --help" 2 ;;
   esac
-  [ "$pairs" -gt 0 ] || return 0
-  for ((i = 0; i < 2 * pairs; i++)); do
-    local cable=hubport,id=net$i,hubid=$((i / 2))
-    # QEMU has several queues on taps only: in a network namespace of its own.
-    [ "$nic" != virtio-mq ] ||
-      cable=tap,id=net$i,ifname=vm$i,queues=$pairs_max,script=no,downscript=no
+  case $1 in
+    igb) modules+=(igb) ;;
+    *) modules+=(virtio_pci virtio_net) ;;
+  esac
+}
+
+# A hub in QEMU for each cable; QEMU has several queues on taps only.
+plug_cables() {
+  local queues_max=$((cpus + 2)) i nic device cable taps=() others
+  others=(${modules[@]+"${modules[@]}"}) modules=() # eth0 is a cable's.
+  for ((i = 0; i < 2 * ${#nics[@]}; i++)); do
+    nic=${nics[i / 2]}
+    model "$nic"
+    cable=hubport,id=net$i,hubid=$((i / 2))
+    if [ "$nic" = virtio-mq ]; then
+      cable=tap,id=net$i,ifname=vm$i,queues=$queues_max,script=no,downscript=no
+      taps+=("$i")
+    fi
     machine+=(-netdev "$cable"
-      -device "pcie-root-port,id=slot$i,chassis=$i,slot=$i"
+      -device "pcie-root-port,id=slot$i,bus=pcie.0,chassis=$i,slot=$i"
       -device "$device,netdev=net$i,bus=slot$i,mac=52:54:00:00:00:0$i,romfile=")
   done
-  [ "$nic" = virtio-mq ] || return 0
+  modules+=(${others[@]+"${others[@]}"})
+  [ "${#taps[@]}" -eq 0 ] || bridge_taps "${taps[@]}"
+}
+
+# bridge_taps NUMBER...: two and two, in a network namespace of QEMU's own.
+bridge_taps() {
   local obstacle
   obstacle=$("$(dirname "${BASH_SOURCE[0]}")/why-no-netns.sh")
   [ -z "$obstacle" ] || fail "taps for virtio-mq cannot be made: $obstacle" 77
   # shellcheck disable=SC2016 # $1 and the like belong to the inner shell.
   within=(unshare --net bash -euc '
-    for ((i = 0; i < $1; i++)); do
+    for i in $1; do
       [ $((i % 2)) -eq 1 ] || ip link add "cable$i" type bridge mcast_snooping 0
       ip tuntap add "vm$i" mode tap multi_queue
       ip link set "vm$i" master "cable$((i / 2 * 2))" up
       echo 1 >"/proc/sys/net/ipv6/conf/vm$i/disable_ipv6"
     done
-    for ((i = 0; i < $1; i += 2)); do
+    for i in $1; do
+      [ $((i % 2)) -eq 0 ] || continue
       echo 1 >"/proc/sys/net/ipv6/conf/cable$i/disable_ipv6"
       ip link set "cable$i" up
     done
-    exec "${@:2}"' vm "$((2 * pairs))")
+    exec "${@:2}"' vm "$*")
 }
 
 # What protects a kernel from its users costs emulated CPUs a fifth of their
@@ -225,16 +240,17 @@ end() {
   rm -rf "$work"
 }
 
-nic=igb pairs=1 kernel=6.18 cpus=2 memory=1024 timeout=120 append='' log=no
-files=() modules=() machine=() within=() running=''
+kernel=6.18 cpus=2 memory=1024 timeout=120 append='' log=no
+nics=() files=() modules=() machine=() within=() running=''
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --log) log=yes; shift ;;
-    --nic | --pairs | --kernel | --cpus | --memory | --timeout | --append | \
-      --qemu | --add | --module)
+    --nic | --kernel | --cpus | --memory | --timeout | --append | --qemu | \
+      --add | --module)
       [ $# -ge 2 ] || fail "$1 needs a value" 2
       case $1 in
+        --nic) nics+=("$2") ;;
         --add) files+=("$2") ;;
         --module) modules+=("$2") ;;
         --qemu) read -ra words <<<"$2" && machine+=("${words[@]}") ;;
@@ -248,11 +264,15 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ $# -gt 0 ] || { usage >&2; exit 2; }
-for number in pairs cpus memory timeout; do
+for number in cpus memory timeout; do
   [[ ${!number} =~ ^[0-9]{1,6}$ ]] ||
     fail "--$number is a number, not '${!number}'" 2
 done
-((pairs <= 4)) || fail "--pairs is 0 to 4, not $pairs" 2
+case ${nics[*]-} in
+  '') nics=(igb) ;;
+  none) nics=() ;;
+esac
+((${#nics[@]} <= 4)) || fail "--nic can be given four times at most" 2
 if [ -f "$1" ]; then
   files+=("$1")
   set -- "$(realpath -s "$1")" "${@:2}"
@@ -266,6 +286,6 @@ root=$work/root
 { read -r qemu && read -r linux; } < <("$(dirname "${BASH_SOURCE[0]}")"/vm-fetch.sh "$kernel" ||
   echo "$?" >"$work/fetch") || true
 [ ! -e "$work/fetch" ] || exit "$(cat "$work/fetch")"
-choose_nic
+plug_cables
 build_root "$@"
 boot

@@ -10,8 +10,7 @@ namespace {
 
 class BusyPollTest : public VmTest {
  protected:
-  explicit BusyPollTest(Words nics = {"igb", "virtio"})
-      : VmTest(std::move(nics)) {}
+  explicit BusyPollTest(const Words& nics = {"igb", "virtio"}) : VmTest(nics) {}
 
   static Setting defer(const std::string& value = "") {
     return {eth(0), "napi", "defer-hard-irqs", value};

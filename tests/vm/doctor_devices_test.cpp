@@ -23,7 +23,8 @@ class DoctorDevicesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     // Interfaces of any other machine are left alone.
-    if (std::getenv("SLUICE_VM_NIC") == nullptr || !fs::exists("/vm/command")) {
+    if (std::getenv("SLUICE_VM_NICS") == nullptr ||
+        !fs::exists("/vm/command")) {
       GTEST_SKIP() << "It needs the NICs of scripts/vm.sh.";
     }
     if (far_nic().empty()) GTEST_SKIP() << "It needs a NIC at node 1.";

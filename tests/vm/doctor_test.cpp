@@ -32,7 +32,7 @@ class DoctorVmTest : public VmTest {
  protected:
   DoctorVmTest() : VmTest({"igb"}) {}
 
-  const std::string kNic = "eth0";
+  const std::string kNic = eth(0);
 
   void SetUp() override {
     VmTest::SetUp();
@@ -90,7 +90,7 @@ class DoctorVmTest : public VmTest {
     ASSERT_TRUE(process);
     EXPECT_EQ(process->wait(60s), 0) << process->err();
   }
-  // A run that prepares eth0; up to its first line.
+  // A run that prepares it; up to its first line.
   Process run(const Words& more) {
     Words words = {SLUICE_PROGRAM, "run",  "-i",          kNic, "--json",
                    "--frame-size", "4096", "--ring-size", "512"};

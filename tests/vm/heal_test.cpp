@@ -17,6 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of the load: two thousand packets a second are many for emulated CPUs.
+constexpr auto kPause = 8ms;
+
 // A file of sysfs.
 void put(const std::string& path, const std::string& value) {
   std::ofstream file(path);
@@ -54,7 +57,8 @@ class HealVmTest : public VmTest {
     ASSERT_TRUE(process);
     run_.emplace(std::move(*process));
     ASSERT_TRUE(run_->up());
-    load_.emplace([] { return Wire::open(eth(1)); }, mac(eth(1)), mac(name_));
+    load_.emplace([] { return Wire::open(eth(1)); }, mac(eth(1)), mac(name_),
+                  kPause);
     expect_healed();
   }
   Json status_now() {
@@ -155,17 +159,17 @@ TEST_F(HealVmTest, EachChangeIsHealed) {
   for (const int side : {0, 1}) {
     SCOPED_TRACE(eth(side));
     link(eth(side), false);
-    if (side == 0) expect_told("eth0: link down");
+    if (side == 0) expect_told(eth(0) + ": link down");
     link(eth(side), true);
     expect_healed();
     reset_driver(eth(side));
     expect_healed();
   }
   expect_told("after the link went down");
-  expect_told("eth0: the interface is gone");
-  expect_told("eth0: the interface is back, and bound");
+  expect_told(eth(0) + ": the interface is gone");
+  expect_told(eth(0) + ": the interface is back, and bound");
   mtu(name_, 1400);
-  expect_told("eth0: the MTU is 1400, it was 1500");
+  expect_told(eth(0) + ": the MTU is 1400, it was 1500");
   expect_healed();
   mtu(name_, 1500);
   for (const Words& change : std::vector<Words>{{"-G", name_, "rx", "512"},
@@ -176,7 +180,7 @@ TEST_F(HealVmTest, EachChangeIsHealed) {
     expect_healed();
   }
   rename("lan0");
-  expect_told("eth0: the interface is called lan0 now");
+  expect_told(eth(0) + ": the interface is called lan0 now");
   expect_healed();
   finish();
 }
@@ -201,7 +205,7 @@ TEST_F(HealVmTest, WhatWasPreparedIsPreparedAgain) {
   for (const bool anew : {false, true}) {
     if (anew) {
       reset_driver(eth(0));
-      expect_told("eth0: the interface is back, and bound");
+      expect_told(eth(0) + ": the interface is back, and bound");
     }
     expect_healed();
     EXPECT_EQ(value("defer-hard-irqs"), "2");
@@ -314,7 +318,8 @@ TEST_F(HealVmTest, TheTimeOfDayMayJump) {
   const Time begin = monotonic_now();  // Before the core's first look at it.
   EngineRun run(std::move(one));
   ASSERT_TRUE(run.start<Ticks>());
-  Load load([] { return Wire::open(eth(1)); }, mac(eth(1)), mac(eth(0)));
+  Load load([] { return Wire::open(eth(1)); }, mac(eth(1)), mac(eth(0)),
+            kPause);
   constexpr std::time_t kYear = 365 * 86400;
   for (const std::time_t seconds : {5 * kYear, -10 * kYear, 5 * kYear}) {
     const auto before = run.counter("ticks");

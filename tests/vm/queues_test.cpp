@@ -40,7 +40,9 @@ TEST_F(QueuesTest, ThatAttachingAddsAreServedAndThoseWithoutTxAreTold) {
     const std::string why = reason(grant.refused, "TX");
     EXPECT_EQ(why.empty(), grant.queue < attached->tx_queues) << why;
     if (why.empty()) continue;
-    EXPECT_NE(why.find("ethtool -L eth0 combined 4"), std::string::npos) << why;
+    EXPECT_NE(why.find("ethtool -L " + eth(0) + " combined 4"),
+              std::string::npos)
+        << why;
   }
   // All of it arrives, on whichever queue.
   Wire far = wire(eth(1));

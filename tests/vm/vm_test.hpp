@@ -15,7 +15,9 @@
 #include <sluice/services/reflect.hpp>
 #include <sluice/testing/frame.hpp>
 #include <sluice/testing/wire.hpp>
+#include <sstream>
 
+#include "load.hpp"
 #include "runs.hpp"
 
 namespace sluice::testing {
@@ -28,21 +30,30 @@ inline std::string first_line(const std::string& path) {
   return line;
 }
 
-/// Cables join eth0 to eth1, and eth2 to eth3.
+/// A cable joins eth(0) to eth(1), a second one, if there is, eth(2) to eth(3).
 class VmTest : public ::testing::Test {
  public:
-  /// For machines with one of these NICs; skipped on others. "igb on Linux 6.1"
-  /// is one of its own. As a rule: those whose drivers do zero-copy.
-  explicit VmTest(Words nics = {"igb", "virtio"}) : nics_(std::move(nics)) {}
+  /// On the machine's first cables of one of these NICs; skipped where there
+  /// are none. "igb on Linux 6.1" is one of its own. As a rule: those whose
+  /// drivers do zero-copy.
+  explicit VmTest(const Words& nics = {"igb", "virtio"}) {
+    const Words there = cables();
+    const auto first = std::ranges::find_first_of(there, nics);
+    const auto end = std::find_if(
+        first, there.end(), [&](const auto& each) { return each != *first; });
+    nic_ = first == there.end() ? "" : *first;
+    first_ = 2 * static_cast<int>(first - there.begin());
+    count_ = 2 * static_cast<int>(end - first);
+  }
 
   /// Numbers of packets that are nobody's to wait for begin here.
   static constexpr std::uint32_t kUnasked = 1U << 31;
-  /// Packet `number` of a conversation: from many addresses, so that RSS finds
-  /// every queue, in many sizes, and no two alike.
+  /// Packet `number` of a conversation: from many addresses, in many sizes, and
+  /// no two alike.
   static Bytes packet(std::uint32_t number, const Mac& from, const Mac& to) {
     return Frame()
         .eth(from, to)
-        .ipv4(host(number), "10.9.0.1")
+        .ipv4(address_of(number), "10.9.0.1")
         .udp(static_cast<std::uint16_t>(4000 + number % 50), kPort)
         .payload(payload(number));
   }
@@ -82,15 +93,12 @@ class VmTest : public ::testing::Test {
 
   void SetUp() override {
     // Interfaces of any other machine are left alone.
-    if (nic().empty() || !std::filesystem::exists("/vm/command")) {
-      GTEST_SKIP() << "It needs the NICs of scripts/vm.sh.";
-    }
-    if (std::ranges::find(nics_, nic()) == nics_.end()) {
-      GTEST_SKIP() << "It is not for " << nic() << '.';
+    if (!std::filesystem::exists("/vm/command") || nic().empty()) {
+      GTEST_SKIP() << "It needs other NICs of scripts/vm.sh.";
     }
     // Any other may drop what was sent, and it would be missed at the far end.
     ASSERT_EQ(first_line("/proc/sys/net/core/default_qdisc"), "pfifo_fast");
-    for (int i = 0; std::filesystem::exists(sysfs(eth(i))); ++i) {
+    for (int i = 0; i < count_; ++i) {
       // What is forwarded is addressed to others.
       ASSERT_TRUE(command({"ip", "link", "set", eth(i), "promisc", "on"}));
       ASSERT_TRUE(wait_for_link(eth(i)));
@@ -98,14 +106,10 @@ class VmTest : public ::testing::Test {
   }
 
   /// What --nic was: "igb"; with the kernel if that is too old for zero-copy.
-  static std::string nic() {
-    const char* name = std::getenv("SLUICE_VM_NIC");
-    const char* kernel = std::getenv("SLUICE_VM_KERNEL");
-    if (name == nullptr || kernel == nullptr) return "";
-    return std::string(name) +
-           (std::string(kernel) == "6.1" ? " on Linux 6.1" : "");
+  static std::string nic() { return nic_; }
+  static std::string eth(int number) {
+    return "eth" + std::to_string(first_ + number);
   }
-  static std::string eth(int number) { return "eth" + std::to_string(number); }
   static std::string sysfs(const std::string& interface) {
     return "/sys/class/net/" + interface;
   }
@@ -142,7 +146,7 @@ class VmTest : public ::testing::Test {
   static Bytes reflected(std::uint32_t number, const Mac& from, const Mac& to) {
     return Frame()
         .eth(to, from)
-        .ipv4("10.9.0.1", host(number))
+        .ipv4("10.9.0.1", address_of(number))
         .udp(kPort, static_cast<std::uint16_t>(4000 + number % 50))
         .payload(payload(number));
   }
@@ -205,9 +209,6 @@ class VmTest : public ::testing::Test {
   }
 
  private:
-  static std::string host(std::uint32_t number) {
-    return "10.8." + std::to_string(number % 200) + ".1";
-  }
   static std::string payload(std::uint32_t number) {
     std::string bytes(18 + number * 7 % 1200, '\0');
     for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -218,7 +219,24 @@ class VmTest : public ::testing::Test {
     return bytes;
   }
 
-  const Words nics_;
+  // What nic() is of each cable of the machine.
+  static Words cables() {
+    const char* nics = std::getenv("SLUICE_VM_NICS");
+    const char* kernel = std::getenv("SLUICE_VM_KERNEL");
+    if (nics == nullptr || kernel == nullptr) return {};
+    const bool old = std::string(kernel) == "6.1";
+    Words all;
+    std::istringstream words(nics);
+    for (std::string nic; words >> nic;) {
+      all.push_back(nic + (old ? " on Linux 6.1" : ""));
+    }
+    return all;
+  }
+
+  // Of the test that runs.
+  static inline std::string nic_;
+  static inline int first_ = 0;
+  static inline int count_ = 0;
 };
 
 }  // namespace sluice::testing

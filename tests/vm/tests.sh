@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# tests.sh KIND FILTER...: tests of each kind, in a machine of scripts/vm.sh that
+# scripts/test.sh --vm made for them. Fails if one of them does, or if all of a
+# kind were left out.
+result=0
+while [ $# -ge 2 ]; do
+  SLUICE_REQUIRE_VETH=1 "build/release/$1_tests" --gtest_color=no \
+    --gtest_filter="$2" >/tmp/log 2>&1 || result=1
+  cat /tmp/log
+  grep -q '^\[  PASSED  \] [1-9]' /tmp/log || result=1
+  shift 2
+done
+exit "$result"
