@@ -23,14 +23,14 @@ using sluice::monotonic_now;
 using sluice::Program;
 using sluice::ProgramOptions;
 using sluice::Rules;
+using sluice::testing::Bytes;
 using sluice::testing::Frame;
-using Bytes = std::vector<std::byte>;
+using sluice::testing::udp_to;
 
 FlowKey flow_of(Bytes packet) { return sluice::parse(packet).flow(); }
 
 Frame ip() { return Frame().eth().ipv4("192.0.2.9", "192.0.2.1"); }
 Frame ip6() { return Frame().eth().ipv6("2001:db8::9", "2001:db8::1"); }
-Bytes udp_to(std::uint16_t port) { return ip().udp(4000, port).payload(10); }
 
 class BypassTest : public sluice::testing::ProgramTest {
  protected:

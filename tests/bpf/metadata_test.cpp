@@ -3,7 +3,6 @@
 #include <cstring>
 #include <sluice/clock.hpp>
 #include <sluice/metadata.hpp>
-#include <sluice/testing/frame.hpp>
 #include <string>
 #include <vector>
 
@@ -14,16 +13,8 @@ namespace {
 
 using sluice::rule_id;
 using sluice::testing::after;
-using sluice::testing::Frame;
-using Bytes = std::vector<std::byte>;
-
-Bytes udp_to(std::uint16_t port) {
-  return Frame()
-      .eth()
-      .ipv4("192.0.2.9", "192.0.2.1")
-      .udp(4000, port)
-      .payload(30u);
-}
+using sluice::testing::Bytes;
+using sluice::testing::udp_to;
 
 class MetadataTest : public sluice::testing::ProgramTest {
  protected:

@@ -16,16 +16,9 @@ namespace {
 using sluice::Action;
 using sluice::Mirror;
 using sluice::Mirrored;
+using sluice::testing::Bytes;
 using sluice::testing::Frame;
-using Bytes = std::vector<std::byte>;
-
-Bytes udp_to(std::uint16_t port, std::size_t payload = 10) {
-  return Frame()
-      .eth()
-      .ipv4("192.0.2.9", "192.0.2.1")
-      .udp(4000, port)
-      .payload(payload);
-}
+using sluice::testing::udp_to;
 
 struct Seen {
   Mirrored packet;

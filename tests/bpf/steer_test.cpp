@@ -25,16 +25,9 @@ using sluice::Fd;
 using sluice::Program;
 using sluice::ProgramOptions;
 using sluice::Rules;
+using sluice::testing::Bytes;
 using sluice::testing::Frame;
-using Bytes = std::vector<std::byte>;
-
-Bytes udp_to(std::uint16_t port, std::size_t payload = 10) {
-  return Frame()
-      .eth()
-      .ipv4("192.0.2.9", "192.0.2.1")
-      .udp(4000, port)
-      .payload(payload);
-}
+using sluice::testing::udp_to;
 
 Bytes arp() { return Frame().eth().arp(1, "192.0.2.9", "192.0.2.1"); }
 

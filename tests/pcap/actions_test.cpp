@@ -6,14 +6,10 @@
 #include <string>
 #include <utility>
 
+#include "numbered.hpp"
+
 namespace sluice::testing {
 namespace {
-
-struct SendBack {
-  void operator()(Packet packet, Core& core) noexcept {
-    core.reply(std::move(packet));
-  }
-};
 
 Result<Replayed> run(const std::string& text, std::vector<Arrival> packets) {
   PcapOptions options;

@@ -6,6 +6,7 @@
 #include <sluice/testing/pcap.hpp>
 
 #include "capture_bytes.hpp"
+#include "numbered.hpp"
 
 namespace sluice::testing {
 namespace {
@@ -14,15 +15,6 @@ using ::testing::HasSubstr;
 
 constexpr std::uint32_t kStart = 1'700'000'000;
 constexpr std::uint64_t kSecond = 1'000'000'000;
-
-Bytes numbered(std::size_t number, std::size_t payload = 10) {
-  return Frame()
-      .eth()
-      .ipv4("192.0.2.1", "192.0.2.2")
-      .udp(static_cast<std::uint16_t>(number), 9)
-      .payload(payload)
-      .bytes();
-}
 
 struct Read {
   std::vector<Bytes> packets;

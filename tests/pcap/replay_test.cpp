@@ -8,20 +8,13 @@
 #include <sluice/services/reflect.hpp>
 #include <sluice/testing/replay.hpp>
 
+#include "numbered.hpp"
+
 namespace sluice::testing {
 namespace {
 
 using namespace std::chrono_literals;
 using Bytes = std::vector<std::byte>;
-
-Bytes numbered(std::size_t number, std::size_t payload = 10) {
-  return Frame()
-      .eth()
-      .ipv4("192.0.2.1", "192.0.2.2")
-      .udp(static_cast<std::uint16_t>(number), 9)
-      .payload(payload)
-      .bytes();
-}
 
 // What a test did not say otherwise about a run, it has to be.
 void expect_sound(const Result<Replayed>& run) {
@@ -32,12 +25,6 @@ void expect_sound(const Result<Replayed>& run) {
   EXPECT_EQ(ledger.transmitting, 0u);
   EXPECT_EQ(ledger.astray, 0u);
 }
-
-struct SendBack {
-  void operator()(Packet packet, Core& core) noexcept {
-    core.reply(std::move(packet));
-  }
-};
 
 TEST(Replay, AHandlersAnswersComeOutAtTheTimesOfTheQuestions) {
   const auto run = replay<services::Reflect>(

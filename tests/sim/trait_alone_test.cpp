@@ -17,11 +17,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t kFrame = 2048;
-constexpr std::uint32_t kFrames = 64;
-
 class SimTraits : public ::testing::Test {
  protected:
+  static constexpr std::uint32_t kFrame = 2048;
+  static constexpr std::uint32_t kFrames = 64;
+
   explicit SimTraits(const SimPortOptions& options = {})
       : side_(kernel_.add_port(options)) {}
 

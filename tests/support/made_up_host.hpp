@@ -47,6 +47,15 @@ inline InterfaceFacts good_nic() {
   return nic;
 }
 
+/// What is wrong with the NIC on a good host.
+inline std::vector<Finding> said_of(const InterfaceFacts& nic,
+                                    const Wanted& wanted = {}) {
+  return diagnose(nic, good_host(), wanted);
+}
+
+/// The settings that mend a finding, a line each: see fix_of().
+using Fix = std::vector<std::string>;
+
 /// The one of that id, if there is one.
 inline std::optional<Finding> find(const std::vector<Finding>& findings,
                                    const std::string& id) {

@@ -5,18 +5,32 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <sluice/program.hpp>
+#include <sluice/testing/frame.hpp>
 
 namespace sluice::testing {
 
 /// Fewer bytes the kernel does not run an XDP program on.
 inline constexpr std::size_t kRunOnMin = 14;
+
+using Bytes = std::vector<std::byte>;
+
+/// A datagram to that port.
+inline Bytes udp_to(std::uint16_t port, std::size_t payload = 10) {
+  return Frame()
+      .eth()
+      .ipv4("192.0.2.9", "192.0.2.1")
+      .udp(4000, port)
+      .payload(payload);
+}
 
 /// True if tests that need privileges must not be skipped.
 inline bool must_not_skip() {

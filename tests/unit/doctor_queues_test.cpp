@@ -8,13 +8,6 @@
 namespace sluice::testing {
 namespace {
 
-using Fix = std::vector<std::string>;
-
-std::vector<Finding> said_of(const InterfaceFacts& nic,
-                             const Wanted& wanted = {}) {
-  return diagnose(nic, good_host(), wanted);
-}
-
 Rules rules_of(const std::string& text) {
   auto rules = Rules::parse(text);
   EXPECT_TRUE(rules) << rules.error().message();

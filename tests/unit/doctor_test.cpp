@@ -9,13 +9,6 @@
 namespace sluice::testing {
 namespace {
 
-using Fix = std::vector<std::string>;
-
-std::vector<Finding> said_of(const InterfaceFacts& nic,
-                             const Wanted& wanted = {}) {
-  return diagnose(nic, good_host(), wanted);
-}
-
 TEST(DoctorTest, NothingIsWrongWithAGoodHost) {
   const auto of_nic = said_of(good_nic());
   EXPECT_TRUE(of_nic.empty()) << of_nic.front().sentence;

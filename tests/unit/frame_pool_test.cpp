@@ -15,11 +15,11 @@
 namespace sluice {
 namespace {
 
-constexpr std::uint32_t kFrameSize = 2048;
-constexpr std::uint32_t kFrames = 8;
-
 class FramePoolTest : public ::testing::Test {
  protected:
+  static constexpr std::uint32_t kFrameSize = 2048;
+  static constexpr std::uint32_t kFrames = 8;
+
   std::vector<std::byte> umem_ =
       std::vector<std::byte>(std::size_t{kFrames} * kFrameSize);
   FramePool pool_{umem_, kFrameSize};

@@ -19,11 +19,11 @@ static_assert(rule_id("dns").value == 0xda6ae8bc);
 static_assert(rule_id("dns") != rule_id("dnt"));
 static_assert(!rule_id(""));
 
-constexpr std::uint32_t kFrameSize = 2048;
-constexpr std::uint64_t kVersion = 7;
-
 class MetadataTest : public ::testing::Test {
  protected:
+  static constexpr std::uint32_t kFrameSize = 2048;
+  static constexpr std::uint64_t kVersion = 7;
+
   MetadataTest() { pool_.expect_metadata(); }
 
   Packet packet(std::uint32_t size = 64) {

@@ -18,16 +18,16 @@ static_assert(!std::is_copy_assignable_v<Packet>);
 static_assert(std::is_nothrow_move_constructible_v<Packet>);
 static_assert(!std::is_default_constructible_v<Packet>);
 
-constexpr std::uint32_t kFrameSize = 2048;
-constexpr std::uint32_t kFrames = 8;
-constexpr std::uint32_t kRoom = kFrameSize - Packet::kHeadroom;
-
 struct Four {
   std::array<std::byte, 4> bytes;
 };
 
 class PacketTest : public ::testing::Test {
  protected:
+  static constexpr std::uint32_t kFrameSize = 2048;
+  static constexpr std::uint32_t kFrames = 8;
+  static constexpr std::uint32_t kRoom = kFrameSize - Packet::kHeadroom;
+
   ~PacketTest() override {
     EXPECT_EQ(pool_.available(), kFrames) << "a frame did not come home";
     EXPECT_EQ(pool_.held(), 0U);

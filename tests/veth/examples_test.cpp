@@ -20,8 +20,8 @@ Frame ip(const Mac& from = kMacB, const Mac& to = kMacA,
          Ipv4Fields fields = {}) {
   return Frame().eth(from, to).ipv4("192.0.2.1", "192.0.2.2", fields);
 }
-Bytes datagram(std::uint16_t flow, std::size_t size, const Mac& from = kMacB,
-               const Mac& to = kMacA) {
+Bytes of_flow(std::uint16_t flow, std::size_t size, const Mac& from = kMacB,
+              const Mac& to = kMacA) {
   return ip(from, to).udp(flow, 9).payload(size).padded();
 }
 
@@ -59,10 +59,10 @@ TEST_F(ExamplesTest, MacswapSendsBackWithTheAddressesSwapped) {
   ASSERT_TRUE(run.up());
   Wire b = wire(Side::b);
   for (std::size_t size = 0; size <= 1472; size += 46) {
-    ASSERT_TRUE(b.send(datagram(4000, size)));
+    ASSERT_TRUE(b.send(of_flow(4000, size)));
     const auto answer = b.receive(5s, is_ours);
     ASSERT_TRUE(answer) << size;
-    EXPECT_EQ(*answer, datagram(4000, size, kMacA, kMacB)) << size;
+    EXPECT_EQ(*answer, of_flow(4000, size, kMacA, kMacB)) << size;
   }
   EXPECT_TRUE(ping(Side::b, mine().ipv4)) << "not steered, yet it is lost";
   const Json ended = run.stop();
@@ -111,7 +111,7 @@ TEST_F(ExamplesTest, UdpCounterKnowsWhatIsNoDatagramAndWhenItIsFull) {
   Wire b = wire(Side::b);
   for (int round = 0; round < 5; ++round) {
     for (std::uint16_t flow = 1; flow <= 40; ++flow) {
-      ASSERT_TRUE(b.send(datagram(flow, flow)));
+      ASSERT_TRUE(b.send(of_flow(flow, flow)));
     }
     const Bytes stream = ip().tcp(1, 53).padded();
     const Bytes part =
@@ -136,7 +136,7 @@ TEST_F(ExamplesTest, UdpCounterPeaksInASecond) {
   ASSERT_TRUE(run.up());
   Wire b = wire(Side::b);
   for (int i = 0; i < 50; ++i) {
-    ASSERT_TRUE(b.send(datagram(1, 20)));
+    ASSERT_TRUE(b.send(of_flow(1, 20)));
   }
   std::this_thread::sleep_for(1200ms);  // Its timer has run since.
   const Json peak = run.stop().at("report").at("peak_of_a_core_per_second");
@@ -168,7 +168,7 @@ TEST_F(ForwardExampleTest, PassesWhatComesInOnEitherSideToTheOther) {
   for (std::uint16_t i = 0; i < 1000; ++i) {
     Wire& from = i % 3 == 0 ? left : right;
     Wire& to = i % 3 == 0 ? right : left;
-    const Bytes packet = datagram(i, i);
+    const Bytes packet = of_flow(i, i);
     ASSERT_TRUE(from.send(packet));
     const auto got = to.receive(5s, is_ours);
     ASSERT_TRUE(got) << i;
