@@ -229,7 +229,9 @@ boot() {
   said=$(sed -n 's/^@VM exit \([0-9]*\)$/\1/p' <<<"$said" | tail -n 1)
   [ -z "$said" ] || exit "$said"
   cat "$work/errors" >&2
-  [ "$log" = yes ] || tail -n 25 "$work/console" >&2 || true
+  # What went wrong first, else what was said last.
+  [ "$log" = yes ] || grep -a -m 1 -A 50 -E 'BUG:|Oops' "$work/console" >&2 ||
+    tail -n 25 "$work/console" >&2 || true
   fail "the machine ended without an exit code (QEMU's is $code)"
 }
 
