@@ -15,7 +15,7 @@ test, until one fails; prints a line for each: its name and that test. About
 half a minute each. Exit 1 if a named one survives, is caught by a time-out, or
 changes a text that is no longer in its file.
 
-  --slice       five named ones, and the test over the simulated kernel only:
+  --slice       three named ones, and the test over the simulated kernel only:
                 less than a minute, and the part that scripts/test.sh runs
   --only REGEX  mutants whose name it is found in
   --random N    so many drawn at random: 10. One that survives may be no bug

@@ -144,6 +144,5 @@ NAMED = [
 
 # Those of --slice: of rings, ports, copies, chains and sleep; the property test
 # alone finds each.
-SLICE = ("compare-instead-of-subtract", "lost-completion-release",
-         "copy-loses-a-segment", "chain-forgotten-between-bursts",
+SLICE = ("compare-instead-of-subtract", "chain-forgotten-between-bursts",
          "rx-never-woken")
