@@ -83,6 +83,9 @@ target_include_directories(vm_tests PRIVATE tests/support)
 target_link_libraries(vm_tests PRIVATE sluice::testing sluice::services nlohmann_json::nlohmann_json GTest::gtest_main)
 target_compile_definitions(vm_tests PRIVATE SLUICE_PROGRAM="$<TARGET_FILE:sluice_cli>")
 add_dependencies(vm_tests sluice_cli)
+if(SLUICE_SANITIZE)
+  set_target_properties(vm_tests PROPERTIES EXCLUDE_FROM_ALL ON) # Too slow there, but for soak.sh.
+endif()
 add_test(NAME style.WithoutAnArchiveThereIsNoMachine COMMAND tests/vm/offline.sh WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 set_tests_properties(style.WithoutAnArchiveThereIsNoMachine PROPERTIES LABELS style TIMEOUT 120 SKIP_RETURN_CODE 77)
 
