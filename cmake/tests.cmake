@@ -2,13 +2,15 @@
 # Tests, benchmarks and examples: what developers build besides the library.
 include(GoogleTest)
 find_package(GTest REQUIRED)
-# In files of as many sources. Not those that include headers of libpcap: they
-# define bpf_insn, as those of libbpf do.
+# With SLUICE_UNITY: so many sources in one file. Not those with headers of
+# libpcap, which define bpf_insn, as those of libbpf do.
+function(sluice_unity target size)
+  if(SLUICE_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${size})
+  endif()
+endfunction()
 set_source_files_properties(userspace/testing/pcap.cpp tests/bpf/meaning_test.cpp tests/pcap/meaning_test.cpp
                             PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-function(sluice_unity target size)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${size})
-endfunction()
 
 # All tests/<kind>/*_test.cpp as one program <kind>_tests; each test is one to
 # ctest, labelled <kind>. A skip is told, not taken for a pass.
@@ -19,9 +21,7 @@ function(sluice_tests kind)
     return()
   endif()
   add_executable(${kind}_tests ${sources})
-  if(SLUICE_UNITY)
-    sluice_unity(${kind}_tests 6)
-  endif()
+  sluice_unity(${kind}_tests 6)
   sluice_warnings(${kind}_tests)
   target_include_directories(${kind}_tests PRIVATE tests/support)
   target_link_libraries(${kind}_tests PRIVATE sluice ${arg_LIBRARIES} GTest::gtest_main GTest::gmock)
@@ -75,9 +75,7 @@ endif()
 # Run by scripts/vm.sh, in machines with the NICs that they need.
 file(GLOB vm_sources CONFIGURE_DEPENDS tests/vm/*_test.cpp)
 add_executable(vm_tests ${vm_sources})
-if(SLUICE_UNITY)
-  sluice_unity(vm_tests 4)
-endif()
+sluice_unity(vm_tests 4)
 sluice_warnings(vm_tests)
 target_include_directories(vm_tests PRIVATE tests/support)
 target_link_libraries(vm_tests PRIVATE sluice::testing sluice::services nlohmann_json::nlohmann_json GTest::gtest_main)
@@ -171,7 +169,7 @@ if(SLUICE_UNITY STREQUAL "all")
   foreach(target ${shipped_targets})
     sluice_unity(${target} 10)
   endforeach()
-elseif(SLUICE_UNITY)
+else()
   sluice_unity(sluice_app 6)
 endif()
 if(SLUICE_TIDY)
