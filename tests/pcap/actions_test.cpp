@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "numbered.hpp"
+#include "send_back.hpp"
 
 namespace sluice::testing {
 namespace {

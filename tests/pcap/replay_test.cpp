@@ -9,12 +9,12 @@
 #include <sluice/testing/replay.hpp>
 
 #include "numbered.hpp"
+#include "send_back.hpp"
 
 namespace sluice::testing {
 namespace {
 
 using namespace std::chrono_literals;
-using Bytes = std::vector<std::byte>;
 
 // What a test did not say otherwise about a run, it has to be.
 void expect_sound(const Result<Replayed>& run) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "rig.hpp"
+#include "send_back.hpp"
 
 namespace sluice::testing {
 namespace {
@@ -18,12 +19,6 @@ using namespace std::chrono_literals;
 
 // No interrupt comes in time for anything.
 constexpr Duration kNever = 1h;
-
-struct Bounce {
-  void operator()(Packet packet, Core& core) noexcept {
-    core.reply(std::move(packet));
-  }
-};
 
 // Packets with a number, so far apart.
 class Traffic {
@@ -76,7 +71,7 @@ class BusyPollTest : public ::testing::Test {
       const Time at = came.at(test::number_of(departure.bytes));
       longest = std::max(longest, departure.at - at);
     });
-    Bounce handler;
+    SendBack handler;
     sim.run(handler, gap * (count + 1) + 1ms, loop);
     EXPECT_EQ(sent, count);
     EXPECT_EQ(sim.port(0).wire().dropped(), 0U);
@@ -91,7 +86,7 @@ class BusyPollTest : public ::testing::Test {
 TEST_F(BusyPollTest, WhereNobodyCallsNothingMoves) {
   SimCore sim(one({.deferral = kNever}));
   sim.port(0).feed(Traffic(sim.kernel().clock(), 1us, 10));
-  Bounce handler;
+  SendBack handler;
   sim.run(handler, 10ms, {.spin = true});
   EXPECT_EQ(sim.port(0).wire().offered, 0U);
 }
@@ -129,7 +124,7 @@ TEST_F(BusyPollTest, FramesThatAreAllInTxComeHome) {
   options.frames = 528;  // RX has 512.
   SimCore sim(options);
   sim.port(0).feed(Traffic(sim.kernel().clock(), 1us, 5000));
-  Bounce handler;
+  SendBack handler;
   sim.run(handler, 50ms, kSpins);
   const SimWire& wire = sim.port(0).wire();
   EXPECT_EQ(wire.offered, 5000U);
@@ -149,7 +144,7 @@ TEST_F(BusyPollTest, APortIsNotForgottenForABusyOne) {
 
 TEST_F(BusyPollTest, AnIdleLoopCallsNoMoreOftenThanTheGap) {
   SimCore sim(one({.deferral = kNever}));
-  Bounce handler;
+  SendBack handler;
   sim.run(handler, 10ms, kSpins);
   const auto calls = sim.core().ports()[0].counters().rx_wakes.value();
   EXPECT_LE(calls, 2000U);
@@ -160,7 +155,7 @@ TEST_F(BusyPollTest, WhatWasSentLeavesBeforeTheEnd) {
   for (const bool zero_copy : {false, true}) {
     SimCore sim(one({.zero_copy = zero_copy, .deferral = kNever}));
     sim.port(0).feed(Traffic(sim.kernel().clock(), 1us, 100));
-    Bounce handler;
+    SendBack handler;
     sim.run(handler, 50us, kSpins);  // Amid the packets.
     EXPECT_EQ(sim.core().ledger().transmitting, 0U);
     EXPECT_EQ(sim.port(0).wire().sent, sim.port(0).wire().received);
@@ -171,7 +166,7 @@ TEST_F(BusyPollTest, APortThatIsLostIsPolledAgainWhenItIsBack) {
   SimCore sim(one({.zero_copy = true, .deferral = kNever}));
   EXPECT_LE(reflected(sim, 10us, 100, kSpins), 120us);
   sim.port(0).lose(1ms);
-  Bounce handler;
+  SendBack handler;
   sim.run(handler, 10ms, kSpins);
   ASSERT_FALSE(sim.port(0).lost());
   EXPECT_LE(reflected(sim, 10us, 100, kSpins), 120us);

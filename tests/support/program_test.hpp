@@ -21,8 +21,6 @@ namespace sluice::testing {
 /// Fewer bytes the kernel does not run an XDP program on.
 inline constexpr std::size_t kRunOnMin = 14;
 
-using Bytes = std::vector<std::byte>;
-
 /// A datagram to that port.
 inline Bytes udp_to(std::uint16_t port, std::size_t payload = 10) {
   return Frame()

@@ -15,8 +15,6 @@
 
 namespace sluice::testing {
 
-using Bytes = std::vector<std::byte>;
-
 inline constexpr std::array kHosts4 = {"192.0.2.1", "192.0.2.129",
                                        "198.51.100.2", "10.1.2.3"};
 inline constexpr std::array kHosts6 = {"2001:db8::1", "2001:db8:0:8000::1",

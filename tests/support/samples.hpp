@@ -12,8 +12,6 @@
 
 namespace sluice::testing {
 
-using Bytes = std::vector<std::byte>;
-
 inline constexpr auto kV4A = "192.0.2.1";
 inline constexpr auto kV4B = "198.51.100.2";
 inline constexpr auto kV6A = "2001:db8::1";

@@ -23,6 +23,8 @@
 
 namespace sluice::testing {
 
+using Bytes = std::vector<std::byte>;
+
 using Mac = std::array<std::uint8_t, 6>;
 inline constexpr Mac kMacA = {0x02, 0, 0, 0, 0, 0x0a};
 inline constexpr Mac kMacB = {0x02, 0, 0, 0, 0, 0x0b};
@@ -203,18 +205,18 @@ class Frame {
   }
 
   /// The packet, lengths and checksums filled in.
-  [[nodiscard]] std::vector<std::byte> bytes() const {
+  [[nodiscard]] Bytes bytes() const {
     Frame finished = *this;
     finished.finish();
     return std::move(finished.bytes_);
   }
   /// The same, padded with zeros behind the IP length as a NIC pads.
-  [[nodiscard]] std::vector<std::byte> padded(std::size_t minimum = 60) const {
+  [[nodiscard]] Bytes padded(std::size_t minimum = 60) const {
     auto whole = bytes();
     if (whole.size() < minimum) whole.resize(minimum);
     return whole;
   }
-  operator std::vector<std::byte>() const { return bytes(); }
+  operator Bytes() const { return bytes(); }
 
  private:
   enum class Kind { none, ipv4, ipv6, udp, tcp, icmp, icmp6 };
@@ -369,7 +371,7 @@ class Frame {
     set16(layer.checksum, zero ? 0xffff : checksum);
   }
 
-  std::vector<std::byte> bytes_;
+  Bytes bytes_;
   std::vector<Network> networks_;
   std::vector<Transport> transports_;
   std::size_t type_at_ = kNone;  // Where the EtherType is still to be set.

@@ -8,13 +8,12 @@
 #include <optional>
 #include <sluice/result.hpp>
 #include <sluice/sys.hpp>
+#include <sluice/testing/frame.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace sluice::testing {
-
-using Bytes = std::vector<std::byte>;
 
 class Wire {
  public:
