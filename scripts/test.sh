@@ -17,10 +17,10 @@ and ends with ctest's summary. Exit 0 only if everything passed.
                must not be skipped.
   --quick      unit, pcap and style tests only; no root, under a minute
   --vm         the release build in virtual machines (scripts/vm-stage.sh):
-               zero-copy on NICs that have it and on some that only say so, the
-               doctor, and unit, BPF and veth tests on Linux 6.1, the oldest that
-               is promised. Where QEMU or kernels cannot be fetched it says so
-               and is left out
+               zero-copy on NICs that have it and on some that only say so,
+               the doctor, and unit, BPF and veth tests on Linux 6.1, the oldest
+               that is promised. Where QEMU or kernels cannot be fetched it says
+               so and is left out
   --sanitize   all tests but style, package and mutants under AddressSanitizer
                and UBSan, with the coverage of the packet path
                (scripts/coverage.sh), then under ThreadSanitizer

@@ -124,8 +124,8 @@ parts=('vmlinuz*' 'kernel/drivers/net/*.ko*' 'kernel/net/sched/*.ko*'
   kernel/drivers/dca kernel/drivers/i2c/algos
   kernel/drivers/net/{bonding,ethernet/intel/igb{,vf}})
 
-# unpack VMLINUZ TO: the kernel in it, which QEMU starts as well, and emulated CPUs
-# need not unpack; the file as it is, where that is not understood.
+# unpack VMLINUZ TO: the kernel in it, which QEMU starts as well, so that emulated
+# CPUs need not unpack it; the file as it is, where that is not understood.
 unpack() {
   local start offset
   for start in '\xfd7zXZ\x00 xz' '\x28\xb5\x2f\xfd zstd'; do
@@ -138,7 +138,9 @@ unpack() {
   cp "$1" "$2"
 }
 
-is_whole() { [ "$(cat "$1/parts" 2>/dev/null)" = "${parts[*]} unpacked" ]; }
+is_whole() {
+  [ -s "$1/kernel" ] && [ "$(cat "$1/parts" 2>/dev/null)" = "${parts[*]}" ]
+}
 
 fetch_kernel() {
   local root=$work/kernel package part
@@ -162,7 +164,7 @@ fetch_kernel() {
   for part in kernel modules/{igb,igbvf,virtio_net,veth,bonding,8021q}.ko; do
     [ -s "$root/keep/$part" ] || fail "there is no $part in $package"
   done
-  echo "${parts[*]} unpacked" >"$root/keep/parts"
+  echo "${parts[*]}" >"$root/keep/parts"
   rm -rf "${cache:?}/${package#linux-image-}"
   mv "$root/keep" "$cache/${package#linux-image-}"
   ln -sfn "${package#linux-image-}" "$cache/linux-$1"

@@ -13,7 +13,7 @@ its shared libraries at the paths that they have here, and NICs wired back to
 back: eth0 to eth1, eth2 to eth3. Its output and its exit code are passed on.
 Nothing on this machine changes but the cache.
 
-  --nic NIC         a cable between two of these; up to four times (default igb):
+  --nic NIC         a cable between two of these, up to four times (igb):
     igb             two queues; zero-copy on Linux 6.18, not on 6.1
     virtio          virtio-net, one queue pair; zero-copy on Linux 6.18
     virtio-mq       two more queue pairs than CPUs; needs root here, for taps
@@ -34,9 +34,9 @@ Nothing on this machine changes but the cache.
 
 PROGRAM is a file here, or a command of the machine, as sh. It starts where
 vm.sh does, with bpffs and cgroup2 mounted, all NICs up and IPv6 off on them;
-$SLUICE_VM_NICS, a word for each cable, and $SLUICE_VM_KERNEL say which they are.
-What Linux sends waits in a pfifo_fast: the usual fq_codel drops what has waited
-for long.
+$SLUICE_VM_NICS, a word for each cable, and $SLUICE_VM_KERNEL say which they
+are. What Linux sends waits in a pfifo_fast: the usual fq_codel drops what has
+waited for long.
 exit code: the program's; 124 timed out, 125 the machine did not work, 77 QEMU
 or the kernel cannot be fetched (or taps made), 2 usage
 EOT
@@ -142,7 +142,7 @@ build_root() {
 model() {
   local virtio=virtio-net-pci,disable-legacy=on
   case $1 in
-    igb) device=igb ;;
+    igb) device=igb modules+=(igb) && return ;;
     virtio) device=$virtio,iommu_platform=on ;;
     virtio-mq)
       device=$virtio,iommu_platform=on,mq=on,vectors=$((2 * queues_max + 2))
@@ -151,10 +151,7 @@ model() {
     virtio-no-reset) device=$virtio,iommu_platform=on,queue_reset=off ;;
     *) fail "--nic is not '$1'; see --help" 2 ;;
   esac
-  case $1 in
-    igb) modules+=(igb) ;;
-    *) modules+=(virtio_pci virtio_net) ;;
-  esac
+  modules+=(virtio_pci virtio_net)
 }
 
 # A hub in QEMU for each cable; QEMU has several queues on taps only.
