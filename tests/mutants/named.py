@@ -142,7 +142,7 @@ NAMED = [
            "== Size + 1) return false;"),
 ]
 
-# Those of --slice: of rings, ports, copies, chains and sleep; the property test
-# alone finds each.
+# Those of --slice: of rings, chains and sleep; the property test alone finds
+# each.
 SLICE = ("compare-instead-of-subtract", "chain-forgotten-between-bursts",
          "rx-never-woken")

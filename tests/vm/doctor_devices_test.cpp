@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The doctor on devices that are not simply a NIC, and on a host whose memory
-// is not all equally near: scripts/test.sh --vm says how that machine is made.
+// is not all equally near: scripts/vm-stage.sh says how that machine is made.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

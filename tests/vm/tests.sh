@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tests.sh KIND FILTER...: tests of each kind, in a machine of scripts/vm.sh that
-# scripts/test.sh --vm made for them. Fails if one of them does, or if all of a
+# tests.sh KIND FILTER...: tests of each kind, in a machine that
+# scripts/vm-stage.sh made for them. Fails if one of them does, or if all of a
 # kind were left out.
 result=0
 while [ $# -ge 2 ]; do
