@@ -11,8 +11,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// After ENETDOWN and its like: nothing changes faster than this.
-constexpr Duration kRetry = milliseconds(10);
+// After ENETDOWN and its like: so long at first, then twice as long each time.
+// A link that comes up says so.
+constexpr Duration kRetryMin = milliseconds(10);
+constexpr Duration kRetryMax = milliseconds(160);
 // Completions wake nobody, so a loop that waits for frames looks again.
 constexpr Duration kCompletionNap = milliseconds(1);
 // TX that stands still for so long is reported, and no longer waited for.
@@ -125,11 +127,13 @@ void Loop::kick(Port& port, Pending& pending) noexcept {
     pending.polled = pending.kicked = core_.now();
     const int error = kernel_.kick_tx(port.index());
     const std::uint32_t before = std::exchange(left, port.untaken());
+    if (left != before) pending.pause = Duration{};
     if (error == EBUSY) {
       ++port.counters().tx_refused;
     } else if (error != 0 && error != EAGAIN) {
       ++port.counters().kick_errors;
-      pending.retry = core_.now() + kRetry;
+      pending.pause = std::clamp(2 * pending.pause, kRetryMin, kRetryMax);
+      pending.retry = core_.now() + pending.pause;
       break;
     } else if (left == before) {
       // EAGAIN without progress: the device's own queue is full. Or it was
@@ -227,6 +231,7 @@ bool Loop::take_event(Event& event) noexcept {
       return false;
     case Event::Kind::link_up:
       pending_[event.port].retry = Time{};
+      pending_[event.port].pause = Duration{};
       return true;
     case Event::Kind::changed:
       core_.readdress(event.port, event.mac, event.mtu);
