@@ -8,7 +8,7 @@
 # ratio to a list of one rule on the same packets; the memory a rule takes; the
 # same rules in the kernel's hash maps; and xdp-filter with one port, if Debian's
 # xdp-tools is installed. Needs root: it runs programs, on no interface. Takes
-# two minutes and 3 GB; with --quick, 10,000 exact rules instead of a million.
+# three minutes and 3 GB; with --quick, 10,000 exact rules instead of a million.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
