@@ -109,8 +109,8 @@ def run(program, limit, packets):
                    "TSAN_OPTIONS": "halt_on_error=1"}
     try:
         done = subprocess.run([str(program), "--gtest_fail_fast"],
-                              capture_output=True, text=True, timeout=limit,
-                              env=environment)
+                              capture_output=True, text=True, errors="replace",
+                              timeout=limit, env=environment)
     except subprocess.TimeoutExpired as hung:
         text = (hung.stdout or b"").decode(errors="replace")
         return True, f"{last_test(text)} (time-out)"
