@@ -160,6 +160,23 @@ TEST_F(KickTest, AnInterfaceThatIsDownIsAskedLessAndLess) {
   EXPECT_EQ(rig_.ports[0].transmitting(), 3U) << "nothing is lost";
 }
 
+TEST_F(KickTest, AfterPacketsThatLeftItIsAskedOftenAgain) {
+  rig_.side().kick_results = {ENETDOWN, ENETDOWN, ENETDOWN,
+                              ENETDOWN, 0,        ENETDOWN};
+  arrive(1);
+  for (int i = 0; i < 5; ++i) {
+    rig_.turn();
+    rig_.later(100ms);
+  }
+  ASSERT_EQ(rig_.side().wire.size(), 1U);
+  arrive(1);
+  rig_.turn();
+  ASSERT_EQ(rig_.counters().kick_errors.value(), 5U);
+  rig_.later(10ms);
+  rig_.turn();
+  EXPECT_EQ(rig_.side().wire.size(), 2U);
+}
+
 TEST_F(KickTest, ALinkThatComesUpIsUsedAtOnce) {
   rig_.side().kick_results = {ENETDOWN};
   arrive(3);
