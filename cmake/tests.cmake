@@ -161,7 +161,7 @@ endif()
 
 # What is ours, tests aside; with SLUICE_TIDY, checked as it is compiled.
 add_custom_target(shipped)
-foreach(target sluice sluice_app sluice_testing sluice_cli traffic)
+foreach(target sluice sluice_app sluice_testing sluice_cli traffic bench_ring bench_steering)
   add_dependencies(shipped ${target})
 endforeach()
 foreach(source ${example_sources})
