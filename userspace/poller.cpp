@@ -124,16 +124,16 @@ void Loop::kick(Port& port, Pending& pending) noexcept {
   for (std::uint32_t kicks = 0; kicks < kKicksMax && left > 0; ++kicks) {
     port.reclaim();  // The kernel takes no more than COMPLETION has room for.
     ++port.counters().kicks;
+    const Duration paused = pending.retry - pending.kicked;  // If it failed.
     pending.polled = pending.kicked = core_.now();
     const int error = kernel_.kick_tx(port.index());
     const std::uint32_t before = std::exchange(left, port.untaken());
-    if (left != before) pending.pause = Duration{};
     if (error == EBUSY) {
       ++port.counters().tx_refused;
     } else if (error != 0 && error != EAGAIN) {
       ++port.counters().kick_errors;
-      pending.pause = std::clamp(2 * pending.pause, kRetryMin, kRetryMax);
-      pending.retry = core_.now() + pending.pause;
+      pending.retry =
+          core_.now() + std::clamp(2 * paused, kRetryMin, kRetryMax);
       break;
     } else if (left == before) {
       // EAGAIN without progress: the device's own queue is full. Or it was
@@ -231,7 +231,6 @@ bool Loop::take_event(Event& event) noexcept {
       return false;
     case Event::Kind::link_up:
       pending_[event.port].retry = Time{};
-      pending_[event.port].pause = Duration{};
       return true;
     case Event::Kind::changed:
       core_.readdress(event.port, event.mac, event.mtu);

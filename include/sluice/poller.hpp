@@ -74,12 +74,11 @@ class Loop {
 
   // What a port waits for.
   struct Pending {
-    Time since{};      // The oldest packet in TX that was not kicked.
-    Time retry{};      // Not before, after an error.
-    Duration pause{};  // Before that retry.
-    Time progress{};   // The last completion, or when TX was last empty.
-    Time polled{};     // The last call, of either kind: busy polling.
-    Time kicked{};     // The last kick.
+    Time since{};     // The oldest packet in TX that was not kicked.
+    Time retry{};     // Not before, after an error.
+    Time progress{};  // The last completion, or when TX was last empty.
+    Time polled{};    // The last call, of either kind: busy polling.
+    Time kicked{};    // The last kick.
     std::uint64_t received = 0;  // Descriptors, as of the turn before.
     std::uint64_t completed = 0;
     bool stalled = false;
