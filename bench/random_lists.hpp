@@ -17,7 +17,7 @@
 
 namespace bench {
 
-using Bytes = std::vector<std::byte>;
+using sluice::testing::Bytes;
 
 /// A rule as a search of tuples would have it: single values under a mask.
 /// Ranges and negations of ports, which that cannot do, are left out.

@@ -16,14 +16,13 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sluice/testing/frame.hpp>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace sluice::testing {
-
-using Bytes = std::vector<std::byte>;
 
 class CaptureBytes {
  public:

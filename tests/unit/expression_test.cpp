@@ -18,8 +18,8 @@ using sluice::Rules;
 using sluice::text_of;
 using sluice::Truth;
 using sluice::value_of;
+using sluice::testing::Bytes;
 using sluice::testing::Frame;
-using Bytes = std::vector<std::byte>;
 
 Expression read(const std::string& text) {
   const auto rules = Rules::parse("drop " + text);
